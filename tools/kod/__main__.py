@@ -1,0 +1,7 @@
+"""`python -m kod` is `kod`."""
+
+import sys
+
+from kod.cli import main
+
+sys.exit(main())

@@ -1,0 +1,102 @@
+"""What people and machines read: results on stdout, chatter and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+_COLOURS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "dim": 2}
+
+
+class Output:
+    """Where a verb says things."""
+
+    def __init__(self, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self._progress_shown = False
+
+    def note(self, text: str) -> None:
+        """Chatter: what happens, for the person who waits."""
+        self.end_progress()
+        print(text, file=sys.stderr, flush=True)
+
+    def line(self, text: str) -> None:
+        """A line of the result."""
+        self.end_progress()
+        print(text, flush=True)
+
+    def json(self, value: object) -> None:
+        self.end_progress()
+        print(json.dumps(value, sort_keys=True, default=_plain), flush=True)
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Rows in columns under a head; numbers to the right."""
+        cells = [list(head), *[[str(cell) for cell in row] for row in rows]]
+        widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+        numeric = [
+            bool(rows) and all(isinstance(row[column], int) for row in rows)
+            for column in range(len(head))
+        ]
+        for index, row in enumerate(cells):
+            padded = [
+                cell.rjust(width) if right else cell.ljust(width)
+                for cell, width, right in zip(row, widths, numeric, strict=True)
+            ]
+            text = "  ".join(padded).rstrip()
+            self.line(paint(text, "dim") if index == 0 else text)
+
+    def progress(self, text: str, done: int, total: int) -> None:
+        """One line that is written over; only on a terminal."""
+        if not sys.stderr.isatty():
+            return
+        share = done / total if total else 1.0
+        bar = "#" * int(share * 24)
+        sys.stderr.write(f"\r{text} [{bar:<24}] {share:4.0%}")
+        sys.stderr.flush()
+        self._progress_shown = True
+
+    def end_progress(self) -> None:
+        if self._progress_shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._progress_shown = False
+
+
+def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
+    """`text` in a colour when the stream is a terminal that wants it."""
+    stream = stream or sys.stdout
+    if not stream.isatty() or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb":
+        return text
+    return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+
+def duration(ms: int) -> str:
+    """A span of time as people say it: 950 ms, 12 s, 3 min 4 s, 2 h 5 min, 3 d 4 h."""
+    if ms < 1000:
+        return f"{ms} ms"
+    seconds = ms // 1000
+    for size, unit, below, part in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if seconds >= size:
+            rest = seconds % size // below
+            return f"{seconds // size} {unit}" + (f" {rest} {part}" if rest else "")
+    return f"{seconds} s"
+
+
+def size(count: int) -> str:
+    """Bytes as people say them."""
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1000:.1f} KB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, (bytes, bytearray)):
+        return value.hex()
+    raise TypeError(f"{type(value).__name__} has no JSON form")

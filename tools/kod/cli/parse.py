@@ -1,0 +1,119 @@
+"""Arguments: the overview, each verb's parser, and the options that all of them share."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import re
+from typing import NoReturn
+
+from kod.cli.output import Output
+from kod.cli.verbs import VERBS
+from kod.errors import BadInput
+
+_USAGE = "usage: kod [-d DEVICE] [--json] VERB ..."
+_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        verb = self.prog.removeprefix("kod ")
+        raise BadInput(f"{verb}: {message}; '{self.prog} --help' shows how")
+
+
+def split(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
+    """Options before the verb, the verb, and the rest."""
+    leading: list[str] = []
+    rest = list(arguments)
+    while rest and rest[0].startswith("-"):
+        option = rest.pop(0)
+        if option == "--version":
+            return leading, "version", rest
+        leading.append(option)
+        if option in ("-d", "--device") and rest:
+            leading.append(rest.pop(0))
+    if not rest:
+        return leading, None, []
+    if rest[0] == "help":
+        return (leading, rest[1], ["--help"]) if len(rest) > 1 else (["--help"], None, [])
+    return leading, rest[0], rest[1:]
+
+
+def overview(leading: list[str]) -> int:
+    """What `kod` alone or with --help says."""
+    if not {"-h", "--help"} & set(leading):
+        raise BadInput("a verb is missing; 'kod --help' lists them")
+    print(_USAGE + "\n\nApps for devices that run Kodkod.\n")
+    for name, (_, text) in VERBS.items():
+        print(f"  {name:<10} {text}")
+    print(
+        "\n'kod VERB --help' says more. A DEVICE is a name, id, address, serial port, 'sim' or"
+        "\n'host'; without -d it is the project's, the last used, or the only one there is."
+    )
+    return 0
+
+
+def run_verb(verb: str, arguments: list[str]) -> int:
+    """Parses the arguments of `verb` and runs it."""
+    if verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, 1)
+        meant = f"did you mean '{near[0]}'?" if near else "'kod --help' lists them"
+        raise BadInput(f"'{verb}' is no verb of kod; {meant}")
+    module, text = VERBS[verb]
+    add_arguments, handler = importlib.import_module(module).VERBS[verb]
+    parser = Parser(prog=f"kod {verb}", description=text[0].upper() + text[1:] + ".")
+    parser.add_argument("--json", action="store_true", help="output for machines, on stdout")
+    add_arguments(parser)
+    args = parser.parse_args(arguments)
+    return handler(args, Output(as_json=args.json)) or 0
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """-d, several times, and --all."""
+    parser.add_argument(
+        "-d",
+        "--device",
+        action="append",
+        metavar="DEVICE",
+        default=[],
+        help="name, id, address, serial port or 'sim'; may be given several times",
+    )
+    parser.add_argument("--all", action="store_true", help="on every known device that answers")
+
+
+def duration_ms(text: str) -> int:
+    """Milliseconds of `1500ms`, `10s`, `2m`, `1h30m`, `0.5h` or plain seconds."""
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return round(float(text) * 1000)
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|min|s|m|h|d)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise argparse.ArgumentTypeError(f"'{text}' is no duration like 10s, 1500ms or 1h30m")
+    return round(sum(float(number) * _UNITS[unit] for number, unit in parts))
+
+
+def define(text: str) -> tuple[str, object]:
+    """`key=value` with the value read as JSON when it is JSON; `key` alone is true."""
+    import json
+
+    key, equals, value = text.partition("=")
+    key = key.strip()
+    if not key:
+        raise argparse.ArgumentTypeError(f"'{text}' has no key; write -D key=value")
+    if not equals:
+        return key, True
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value.strip()
+
+
+def app_name(text: str) -> str:
+    """A name that an app may be installed under."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}", text):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' cannot name an app: use up to 32 letters, digits, '-', '_' and '.'"
+        )
+    return text
