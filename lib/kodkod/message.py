@@ -1,0 +1,270 @@
+# Which values cross a boundary: copy() within a device, pack() and unpack() over a link.
+# One walk serves copy and pack, so they agree on every value; docs/values.md has the table.
+import struct
+
+from kodkod import errors
+
+try:
+    from micropython import const
+except ImportError:
+
+    def const(value):
+        return value
+
+
+LIMIT = 8192
+_DEPTH = const(16)
+_SMALL = const(0x3FFFFFFF)
+_KEYS = (str, int, bytes)
+_BEYOND = {int: "int beyond 64 bits", str: "str that is not UTF-8"}
+# What the bytes 0xc4 to 0xdf of MessagePack mean: kind, and the width of the number that follows.
+_FORMS = b'ABD\0\0\x0048\x11\x12\x14\x18QRTX\0\0\0\0\0!"$bdrt'
+_SELF = const(1)
+_STR = const(2)
+_FLOAT = const(3)
+_BIN = const(4)
+_INT = const(5)
+_LIST = const(6)
+_MAP = const(7)
+# Lead bytes of UTF-8, each with the bounds of the byte after it where those are narrower.
+_LEADS = b"\xc0\0\0\xc1\0\0\xe0\xa0\xc0\xed\x80\xa0\xf0\x90\xc0\xf4\x80\x90\xf5  \xf6  \xf7  "
+
+
+def copy(value, limit=LIMIT, name="value"):
+    """A copy that shares nothing mutable with `value`: tuples become lists, resources handles.
+
+    Raises NotSerializable with the path from `name` to what may not cross, and TooLarge when
+    it would need more than `limit` bytes packed.
+    """
+    # What most calls carry is settled here, by a bound on its size; the walk is exact.
+    kind = type(value)
+    room = limit - 9
+    if kind is int:
+        if -_SMALL < value < _SMALL and room >= 0:
+            return value
+    elif kind is list or kind is tuple:
+        for item in value:
+            size = 5 if type(item) is int and -_SMALL < item < _SMALL else _put(item, None, room)
+            room -= size
+            if not size or room < 0:
+                break
+        else:
+            if room >= 0:
+                return list(value)
+    elif 0 < _put(value, None, limit) <= limit:
+        return value
+    return _walk(value, None, limit, name)
+
+
+def pack(value, limit=LIMIT, name="value"):
+    """MessagePack of `value` as bytes, by the rules and with the errors of `copy`."""
+    out = bytearray()
+    _walk(value, out, limit, name)
+    return bytes(out)
+
+
+def _walk(value, out, limit, name):
+    # A loop with a list, not recursion: the caller may have few of its task's 48 frames left.
+    room = limit
+    root = target = []
+    source = iter((value,))
+    box = None  # the dict that is walked
+    key = -1
+    stack = []
+    while True:
+        for item in source:
+            if box is None:
+                key += 1
+            else:
+                key = item
+                item = box[key]
+                size = type(key) in _KEYS and _put(key, out, room)
+                if not size:
+                    raise _refusal(name, stack, "key of type " + type(key).__name__)
+                room -= size
+            kind = type(item)
+            copied = item
+            inner = None
+            if kind is list or kind is tuple:
+                copied = []
+                inner = iter(item)
+                size = _head(out, 0xDC, len(item), 0x90, 16)
+            elif kind is dict:
+                copied = {}
+                inner = iter(item)
+                size = _head(out, 0xDE, len(item), 0x80, 16)
+            else:
+                if kind is bytearray or kind is memoryview:
+                    copied = bytes(memoryview(item)[: room + 1])
+                elif hasattr(kind, "_kodkod_handle"):
+                    copied = item._kodkod_handle()
+                    if type(copied) is not int:
+                        copied = item
+                size = _put(copied, out, room)
+                if not size:
+                    what = _BEYOND.get(kind) or kind.__name__
+                    raise _refusal(name, stack + [(key,)], what)
+            room -= size
+            if room < 0:
+                raise errors.TooLarge(f"{name} needs more than {limit} bytes; send it in pieces")
+            if box is None:
+                target.append(copied)
+            else:
+                target[key] = copied
+            if inner is not None:
+                if len(stack) == _DEPTH:
+                    raise _refusal(name, stack, "more than 16 levels")
+                stack.append((key, source, box, target))
+                source = inner
+                target = copied
+                box = item if kind is dict else None
+                key = -1
+                break
+        else:
+            if not stack:
+                return root[0]
+            key, source, box, target = stack.pop()
+
+
+def _refusal(name, stack, what):
+    for frame in stack[1:]:
+        name += f"[{frame[0]!r}]"
+    return errors.NotSerializable(f"{name}: {what}")
+
+
+def _put(value, out, room):
+    # The packed size of a value without parts, 0 if it may not cross; appends it to out.
+    kind = type(value)
+    if kind is int:
+        return _head(out, 0xCC if value >= 0 else 0xD0, value, 0, 128)
+    if kind is str:
+        try:
+            data = value.encode()
+        except UnicodeError:
+            return 0
+        if len(data) != len(value) and not _is_text(data):
+            return 0
+        size = _head(out, 0xD9, len(data), 0xA0, 32) + len(data)
+    elif kind is bytes:
+        data = value
+        size = _head(out, 0xC4, len(data), 0, 0) + len(data)
+    elif kind is float:
+        size = 9
+        data = struct.pack(">Bd", 0xCB, value) if out is not None else None
+    elif value is None or kind is bool:
+        size = 1
+        data = b"\xc0" if value is None else b"\xc3" if value else b"\xc2"
+    else:
+        return 0
+    if out is not None and size <= room:
+        out.extend(data)
+    return size
+
+
+def _head(out, code, number, fix, top):
+    # A number in its shortest form: in one byte, or in as few as fit after a code for their count.
+    if -33 < number < top and (number >= 0 or not fix):
+        if out is not None:
+            out.append((fix | number) & 0xFF)
+        return 1
+    width = 2 if top == 16 else 1
+    while not -1 << 8 * width - 1 <= number < 1 << 8 * width:
+        width *= 2
+        code += 1
+        if width > 8:
+            return 0
+    if out is not None:
+        out.append(code)
+        out.extend((number if number >= 0 else number + (1 << 8 * width)).to_bytes(width, "big"))
+    return 1 + width
+
+
+def _is_text(data):
+    # MicroPython lets surrogates and overlong forms pass in a str, CPython does not.
+    for i in range(0, len(_LEADS), 3):
+        if _LEADS[i] in data:
+            for rest in data.split(_LEADS[i : i + 1])[1:]:
+                if not _LEADS[i + 1] <= rest[0] < _LEADS[i + 2]:
+                    return False
+    return True
+
+
+def unpack(buffer):
+    """The value of one MessagePack message; anything else raises NotSerializable.
+
+    Whatever the buffer says, this allocates no more than in proportion to its length.
+    """
+    try:
+        return _unpack(memoryview(buffer))
+    except (IndexError, ValueError):
+        raise errors.NotSerializable(f"malformed message of {len(buffer)} bytes")
+
+
+def _unpack(view):
+    end = len(view)
+    at = 0
+    root = target = []
+    key = None
+    left = 1  # values that target still needs; a dict with an even number left needs a key
+    stack = []
+    while True:
+        code = value = view[at]
+        at += 1
+        kind = _SELF
+        number = 0
+        if code >= 0xE0:
+            value -= 256
+        elif code >= 0xC4:
+            kind = _FORMS[code - 0xC4]
+            width = kind & 15
+            kind >>= 4
+            value = number = int.from_bytes(view[at : at + width], "big")
+            at += width
+        elif code >= 0xC0:
+            value = (None, 0, False, True)[code & 3]
+            kind = code != 0xC1
+        elif code >= 0x80:
+            kind = _STR if code >= 0xA0 else _LIST if code >= 0x90 else _MAP
+            number = code & (31 if kind == _STR else 15)
+        if kind == _STR or kind == _BIN:
+            value = bytes(view[at : at + number])
+            at += number
+        if at > end or not kind:
+            raise ValueError
+        if kind == _STR:
+            data = value
+            value = str(data, "utf8")
+            if len(data) != len(value) and not _is_text(data):
+                raise ValueError
+        elif kind == _FLOAT:
+            value = struct.unpack(">d" if width == 8 else ">f", view[at - width : at])[0]
+        elif kind == _INT:
+            if number >> 8 * width - 1:
+                value -= 1 << 8 * width
+        elif kind >= _LIST:
+            value = []
+            if kind == _MAP:
+                value = {}
+                number *= 2
+            if number > end - at or len(stack) == _DEPTH:
+                raise ValueError
+        left -= 1
+        if type(target) is list:
+            target.append(value)
+        elif not left & 1:
+            target[key] = value
+        elif type(value) in _KEYS:
+            key = value
+        else:
+            raise ValueError
+        if kind >= _LIST:
+            stack.append((target, left, key))
+            target = value
+            left = number
+        while not left:
+            if stack:
+                target, left, key = stack.pop()
+            elif at < end:
+                raise ValueError
+            else:
+                return root[0]
