@@ -1,0 +1,18 @@
+# The public names of services; each module loads when one of its names is first used.
+_HOMES = {
+    "ServiceSelector": "selector",
+    "ServiceProvider": "provider",
+    "ServiceResource": "resource",
+    "ServiceResourceProxy": "resource",
+    "ServiceClient": "client",
+}
+
+
+def __getattr__(name):
+    # `from . import kernel` asks here, too.
+    home = _HOMES.get(name, name)
+    value = __import__(f"{__name__}.{home}", None, None, (name,))
+    if home != name:
+        value = getattr(value, name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,73 @@
+# Waiting inside one app: Signal wakes tasks, Channel is a bounded queue that counts what it drops.
+# A wait is a sleep that somebody cuts short: it needs no helper task, and cancelling it just works.
+from asyncio import core, sleep_ms
+
+# Half of the ESP32's tick period is six days; whoever sleeps longer looks again.
+FOREVER = 1 << 28
+
+
+def wake(task):
+    """Ends the sleep of `task`. One that is being cancelled wakes by itself, and must stay so."""
+    if task.data is None:
+        queue = core._task_queue
+        queue.remove(task)
+        queue.push(task)
+
+
+class Signal:
+    """Tasks wait for a change; whoever makes it wakes them all, and each looks for itself."""
+
+    def __init__(self):
+        self._tasks = []
+
+    def notify(self):
+        for task in self._tasks:
+            wake(task)
+
+    async def wait(self, timeout_ms=FOREVER):
+        task = core.cur_task
+        self._tasks.append(task)
+        try:
+            await sleep_ms(timeout_ms)
+        finally:
+            self._tasks.remove(task)
+
+
+class Channel(Signal):
+    """A queue of at most `capacity` values between tasks of one app. `dropped` counts refusals."""
+
+    def __init__(self, capacity):
+        if capacity < 1:
+            raise ValueError("a channel needs a capacity of 1 or more")
+        super().__init__()
+        self.capacity = capacity
+        self.dropped = 0
+        self._values = []
+
+    def __len__(self):
+        return len(self._values)
+
+    def try_send(self, value):
+        """True when it was taken; False, and counted in `dropped`, when the channel is full."""
+        if len(self._values) >= self.capacity:
+            self.dropped += 1
+            return False
+        self._values.append(value)
+        if self._tasks:
+            self.notify()
+        return True
+
+    async def send(self, value):
+        """Waits for room."""
+        while len(self._values) >= self.capacity:
+            await self.wait()
+        self.try_send(value)
+
+    async def receive(self):
+        """Waits for a value; the oldest comes first."""
+        while not self._values:
+            await self.wait()
+        value = self._values.pop(0)
+        if self._tasks:
+            self.notify()
+        return value

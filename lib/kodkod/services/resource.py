@@ -1,0 +1,109 @@
+# Objects in the provider that one client holds by a handle, and their proxies in the client.
+from .. import errors
+from ..message import copy
+from . import kernel as _k
+
+
+class ServiceResource:
+    """Belongs to one client of `provider` and closes with it. Handlers return it: it crosses as
+    its handle."""
+
+    def __init__(self, provider, client, notifiable=False):
+        session = provider._sessions.get(client)
+        if session is None:
+            raise errors.ResourceClosed(f"client {client} of {provider.name} is closed")
+        k = _k.kernel
+        k.shield += 1
+        try:
+            self._handle = provider._next_handle << 1 | bool(notifiable)
+            provider._next_handle = (provider._next_handle + 1) & 0x1FFFFFFF
+            session.resources[self._handle] = self
+            self._session = session
+        finally:
+            k.shield -= 1
+
+    @property
+    def is_closed(self):
+        return self._session is None
+
+    def notify(self, value, close=False):
+        """Sends `value` to the proxy and returns at once; `close` closes the resource after it."""
+        session = self._session
+        if session is None:
+            raise errors.ResourceClosed("notify: the resource is closed")
+        if not self._handle & 1:
+            raise errors.NotNotifiable("notify: the resource was made without notifiable=True")
+        session.client._deliver(self._handle, copy(value))
+        if close:
+            self.close()
+
+    def close(self):
+        """Idempotent; calls `on_closed` once and tells the proxy."""
+        self._close("resource")
+
+    def on_closed(self):
+        """Release what the resource holds."""
+
+    def _close(self, reason):
+        session = self._session
+        if session is None:
+            return
+        k = _k.kernel
+        k.shield += 1
+        try:
+            self._session = None
+            del session.resources[self._handle]
+            if session.client is not None:
+                session.client._handle_closed(self._handle, reason)
+        finally:
+            k.shield -= 1
+        _k.hook(session.provider._owner, self.on_closed)
+
+    def _kodkod_handle(self):
+        return self._handle
+
+
+class Inbox:
+    """The notifications for one handle, kept here until there is a proxy for it."""
+
+    _client = None
+    _reason = None
+    dropped = 0
+    _bytes = 0
+
+    def __init__(self):
+        self._values = []
+
+
+class ServiceResourceProxy(Inbox):
+    """The client's side of a resource. `dropped` counts notifications that found no room."""
+
+    def __init__(self, client, handle):
+        super().__init__()
+        self.handle = handle
+        client._adopt(self)
+        self._client = client
+
+    @property
+    def is_closed(self):
+        return self.handle is None
+
+    def close(self):
+        """Closes the resource, too. Plain, idempotent, never raises."""
+        handle = self.handle
+        if handle is not None:
+            self.handle = None
+            self._client._close_handle(handle)
+
+    def on_notified(self, value):
+        """A notification; may be `async def`."""
+
+    def on_closed(self, reason):
+        """Called once, last: "closed", "resource", "service" or "link"."""
+
+    def _over(self, client):
+        self.handle = None
+        return self.on_closed(self._reason)
+
+    def _kodkod_handle(self):
+        return self.handle
