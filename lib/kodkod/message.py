@@ -4,26 +4,21 @@ import struct
 
 from kodkod import errors
 
-try:
-    from micropython import const
-except ImportError:
-
-    def const(value):
-        return value
-
+const = int  # MicroPython's compiler folds const(); CPython only needs the name
 
 LIMIT = 8192
 _DEPTH = const(16)
 _SMALL = const(0x3FFFFFFF)
 _KEYS = (str, int, bytes)
-_BEYOND = {int: "int beyond 64 bits", str: "str that is not UTF-8"}
+_LISTS = (list, tuple)
+_BEYOND = {int: "int beyond 64 bits", str: "str not UTF-8"}
 # What the bytes 0xc4 to 0xdf of MessagePack mean: kind, and the width of the number that follows.
-_FORMS = b'ABD\0\0\x0048\x11\x12\x14\x18QRTX\0\0\0\0\0!"$bdrt'
+_FORMS = b"ABD\0\0\0$(\x11\x12\x14\x181248\0\0\0\0\0QRTbdrt"
 _SELF = const(1)
-_STR = const(2)
-_FLOAT = const(3)
+_FLOAT = const(2)
+_INT = const(3)
 _BIN = const(4)
-_INT = const(5)
+_STR = const(5)
 _LIST = const(6)
 _MAP = const(7)
 # Lead bytes of UTF-8, each with the bounds of the byte after it where those are narrower.
@@ -42,7 +37,7 @@ def copy(value, limit=LIMIT, name="value"):
     if kind is int:
         if -_SMALL < value < _SMALL and room >= 0:
             return value
-    elif kind is list or kind is tuple:
+    elif kind in _LISTS:
         for item in value:
             size = 5 if type(item) is int and -_SMALL < item < _SMALL else _put(item, None, room)
             room -= size
@@ -53,7 +48,7 @@ def copy(value, limit=LIMIT, name="value"):
                 return list(value)
     elif 0 < _put(value, None, limit) <= limit:
         return value
-    return _walk(value, None, limit, name)
+    return _walk(value, None, limit, name)[0]
 
 
 def pack(value, limit=LIMIT, name="value"):
@@ -80,19 +75,16 @@ def _walk(value, out, limit, name):
                 item = box[key]
                 size = type(key) in _KEYS and _put(key, out, room)
                 if not size:
-                    raise _refusal(name, stack, "key of type " + type(key).__name__)
+                    raise _refusal(name, stack, type(key).__name__ + " key")
                 room -= size
             kind = type(item)
             copied = item
-            inner = None
-            if kind is list or kind is tuple:
-                copied = []
-                inner = iter(item)
-                size = _head(out, 0xDC, len(item), 0x90, 16)
-            elif kind is dict:
+            if kind is dict:
                 copied = {}
-                inner = iter(item)
                 size = _head(out, 0xDE, len(item), 0x80, 16)
+            elif kind in _LISTS:
+                copied = []
+                size = _head(out, 0xDC, len(item), 0x90, 16)
             else:
                 if kind is bytearray or kind is memoryview:
                     copied = bytes(memoryview(item)[: room + 1])
@@ -106,23 +98,24 @@ def _walk(value, out, limit, name):
                     raise _refusal(name, stack + [(key,)], what)
             room -= size
             if room < 0:
-                raise errors.TooLarge(f"{name} needs more than {limit} bytes; send it in pieces")
-            if box is None:
-                target.append(copied)
-            else:
-                target[key] = copied
-            if inner is not None:
+                raise errors.TooLarge(f"{name}: over {limit} bytes, send it in pieces")
+            if out is None:
+                if box is None:
+                    target.append(copied)
+                else:
+                    target[key] = copied
+            if kind is dict or kind in _LISTS:
                 if len(stack) == _DEPTH:
                     raise _refusal(name, stack, "more than 16 levels")
                 stack.append((key, source, box, target))
-                source = inner
+                source = iter(item)
                 target = copied
                 box = item if kind is dict else None
                 key = -1
                 break
         else:
             if not stack:
-                return root[0]
+                return root
             key, source, box, target = stack.pop()
 
 
@@ -137,23 +130,19 @@ def _put(value, out, room):
     kind = type(value)
     if kind is int:
         return _head(out, 0xCC if value >= 0 else 0xD0, value, 0, 128)
-    if kind is str:
-        try:
-            data = value.encode()
-        except UnicodeError:
-            return 0
-        if len(data) != len(value) and not _is_text(data):
-            return 0
-        size = _head(out, 0xD9, len(data), 0xA0, 32) + len(data)
+    if value is None or kind is bool:
+        return _head(out, 0, 0xC0 if value is None else 0xC2 + value, 0, 256)
+    if kind is float:
+        size = 9
+        data = out is not None and struct.pack(">Bd", 0xCB, value)
     elif kind is bytes:
         data = value
-        size = _head(out, 0xC4, len(data), 0, 0) + len(data)
-    elif kind is float:
-        size = 9
-        data = struct.pack(">Bd", 0xCB, value) if out is not None else None
-    elif value is None or kind is bool:
-        size = 1
-        data = b"\xc0" if value is None else b"\xc3" if value else b"\xc2"
+        size = len(data) + _head(out, 0xC4, len(data), 0, 0)
+    elif kind is str:
+        data = value.encode("utf8", "surrogatepass")
+        if _is_garbled(value, data):
+            return 0
+        size = len(data) + _head(out, 0xD9, len(data), 0xA0, 32)
     else:
         return 0
     if out is not None and size <= room:
@@ -163,30 +152,30 @@ def _put(value, out, room):
 
 def _head(out, code, number, fix, top):
     # A number in its shortest form: in one byte, or in as few as fit after a code for their count.
-    if -33 < number < top and (number >= 0 or not fix):
+    if -33 < number < top:
         if out is not None:
-            out.append((fix | number) & 0xFF)
+            out.append(number & 0xFF | fix)
         return 1
-    width = 2 if top == 16 else 1
-    while not -1 << 8 * width - 1 <= number < 1 << 8 * width:
-        width *= 2
+    bits = 16 if top == 16 else 8
+    while not -1 << bits - 1 <= number < 1 << bits:
+        bits *= 2
         code += 1
-        if width > 8:
+        if bits > 64:
             return 0
     if out is not None:
         out.append(code)
-        out.extend((number if number >= 0 else number + (1 << 8 * width)).to_bytes(width, "big"))
-    return 1 + width
+        out.extend((number % (1 << bits)).to_bytes(bits >> 3, "big"))
+    return 1 + (bits >> 3)
 
 
-def _is_text(data):
+def _is_garbled(text, data):
     # MicroPython lets surrogates and overlong forms pass in a str, CPython does not.
-    for i in range(0, len(_LEADS), 3):
-        if _LEADS[i] in data:
-            for rest in data.split(_LEADS[i : i + 1])[1:]:
+    if len(text) != len(data):
+        for i in range(0, len(_LEADS), 3):
+            for rest in data.split(_LEADS[i : i + 1])[1:] if _LEADS[i] in data else ():
                 if not _LEADS[i + 1] <= rest[0] < _LEADS[i + 2]:
-                    return False
-    return True
+                    return True
+    return False
 
 
 def unpack(buffer):
@@ -194,77 +183,74 @@ def unpack(buffer):
 
     Whatever the buffer says, this allocates no more than in proportion to its length.
     """
-    try:
-        return _unpack(memoryview(buffer))
-    except (IndexError, ValueError):
-        raise errors.NotSerializable(f"malformed message of {len(buffer)} bytes")
-
-
-def _unpack(view):
+    view = memoryview(buffer)
     end = len(view)
     at = 0
     root = target = []
     key = None
     left = 1  # values that target still needs; a dict with an even number left needs a key
     stack = []
-    while True:
-        code = value = view[at]
-        at += 1
-        kind = _SELF
-        number = 0
-        if code >= 0xE0:
-            value -= 256
-        elif code >= 0xC4:
-            kind = _FORMS[code - 0xC4]
-            width = kind & 15
-            kind >>= 4
-            value = number = int.from_bytes(view[at : at + width], "big")
-            at += width
-        elif code >= 0xC0:
-            value = (None, 0, False, True)[code & 3]
-            kind = code != 0xC1
-        elif code >= 0x80:
-            kind = _STR if code >= 0xA0 else _LIST if code >= 0x90 else _MAP
-            number = code & (31 if kind == _STR else 15)
-        if kind == _STR or kind == _BIN:
-            value = bytes(view[at : at + number])
-            at += number
-        if at > end or not kind:
-            raise ValueError
-        if kind == _STR:
-            data = value
-            value = str(data, "utf8")
-            if len(data) != len(value) and not _is_text(data):
+    try:
+        while True:
+            code = value = view[at]
+            at += 1
+            kind = _SELF
+            number = 0
+            if code >= 0xE0:
+                value -= 256
+            elif code >= 0xC4:
+                kind = _FORMS[code - 0xC4]
+                width = kind & 15
+                kind >>= 4
+                value = number = int.from_bytes(view[at : at + width], "big")
+                at += width
+            elif code >= 0xC0:
+                value = (None, 0, False, True)[code & 3]
+                kind = code != 0xC1
+            elif code >= 0x80:
+                kind = _STR if code >= 0xA0 else _LIST if code >= 0x90 else _MAP
+                number = code & (31 if kind == _STR else 15)
+            if _BIN <= kind <= _STR:
+                value = bytes(view[at : at + number])
+                at += number
+            if at > end or not kind:
                 raise ValueError
-        elif kind == _FLOAT:
-            value = struct.unpack(">d" if width == 8 else ">f", view[at - width : at])[0]
-        elif kind == _INT:
-            if number >> 8 * width - 1:
-                value -= 1 << 8 * width
-        elif kind >= _LIST:
-            value = []
-            if kind == _MAP:
-                value = {}
-                number *= 2
-            if number > end - at or len(stack) == _DEPTH:
-                raise ValueError
-        left -= 1
-        if type(target) is list:
-            target.append(value)
-        elif not left & 1:
-            target[key] = value
-        elif type(value) in _KEYS:
-            key = value
-        else:
-            raise ValueError
-        if kind >= _LIST:
-            stack.append((target, left, key))
-            target = value
-            left = number
-        while not left:
-            if stack:
-                target, left, key = stack.pop()
-            elif at < end:
-                raise ValueError
+            if kind == _STR:
+                data = value
+                value = str(data, "utf8")
+                if _is_garbled(value, data):
+                    raise ValueError
+            elif kind == _FLOAT:
+                value = struct.unpack(">d" if width == 8 else ">f", view[at - width : at])[0]
+            elif kind == _INT:
+                if number >> 8 * width - 1:
+                    value -= 1 << 8 * width
+            elif kind >= _LIST:
+                value = []
+                if kind == _MAP:
+                    value = {}
+                    number *= 2
+                if number > end - at or len(stack) == _DEPTH:
+                    raise ValueError
+            left -= 1
+            if type(target) is list:
+                target.append(value)
+            elif not left & 1:
+                target[key] = value
+            elif type(value) in _KEYS:
+                key = value
             else:
-                return root[0]
+                raise ValueError
+            if kind >= _LIST:
+                stack.append((target, left, key))
+                target = value
+                left = number
+            while not left:
+                if stack:
+                    target, left, key = stack.pop()
+                elif at < end:
+                    raise ValueError
+                else:
+                    return root[0]
+    except (IndexError, ValueError):
+        raise errors.NotSerializable("malformed message")
