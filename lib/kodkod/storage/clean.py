@@ -1,0 +1,99 @@
+# Everything that removes: images, apps, and what a power cut left. Loaded for one call.
+# What has to go is first renamed to a name with "~", so that it is gone whole or not at all.
+
+from micropython import const
+
+from kodkod.storage.catalog import Catalog
+
+_DIRECTORY = const(0x4000)
+
+
+def size(flash, path):
+    """Bytes in a file, or in all files below a directory."""
+    info = flash.stat(path)
+    if info[0] & _DIRECTORY:
+        return sum([size(flash, path + "/" + name) for name in flash.listdir(path)])
+    return info[6]
+
+
+def remove_tree(flash, path):
+    """Removes a file, or a directory with everything in it."""
+    if flash.stat(path)[0] & _DIRECTORY:
+        for name in flash.listdir(path):
+            remove_tree(flash, path + "/" + name)
+        flash.rmdir(path)
+    else:
+        flash.remove(path)
+
+
+def spare(store):
+    """A free path in the store for a directory that is not, or no longer, an image."""
+    number = 0
+    while True:
+        path = f"{store.root}/apps/~{number}"
+        if path not in store.busy and not store.flash.exists(path):
+            return path
+        number += 1
+
+
+def remove_image(store, path):
+    trash = spare(store)
+    store.flash.rename(path, trash)
+    remove_tree(store.flash, trash)
+
+
+def sweep(store, needed):
+    if problems(Catalog(store.root, store.flash)):
+        return
+    for id in store.flash.entries(store.root + "/apps"):
+        if len(id) == 64 and id not in needed:
+            remove_image(store, store.path(id))
+
+
+def repair(store, needed):
+    flash = store.flash
+    root = store.root
+    for name in flash.entries(root + "/catalog"):
+        if name.endswith(".new"):
+            remove_tree(flash, f"{root}/catalog/{name}")
+    catalog = Catalog(root, flash)
+    for name in flash.entries(root + "/data"):
+        if name[0] == "~":
+            end_remove(catalog, name[1:])
+    for name in flash.entries(root + "/apps"):
+        if name[0] == "~":
+            remove_tree(flash, f"{root}/apps/{name}")
+    sweep(store, needed)
+
+
+def problems(catalog):
+    found = {}
+    for file in catalog.flash.entries(catalog.root + "/catalog"):
+        name, _, slot = file.rpartition(".")
+        for readable, number, at, _ in catalog.generations(name):
+            if at == slot and not readable:
+                found[name] = "record is from a newer version" if number else "record is damaged"
+    return found
+
+
+def remove_app(catalog, name, keep_data):
+    flash = catalog.flash
+    if flash.exists(catalog.data("~" + name)):
+        end_remove(catalog, name)  # of a removal that an error ended
+    if not keep_data and flash.exists(catalog.data(name)):
+        flash.rename(catalog.data(name), catalog.data("~" + name))
+    # The newest record goes last, so that no older one takes its place.
+    for _, _, slot, _ in catalog.generations(name):
+        remove_tree(flash, catalog.file(name, slot))
+    if flash.exists(catalog.data("~" + name)):
+        end_remove(catalog, name)
+
+
+def end_remove(catalog, name):
+    """The data of an app that still has a record comes back: its removal did not happen."""
+    flash = catalog.flash
+    trash = catalog.data("~" + name)
+    if catalog.generations(name) and not flash.exists(catalog.data(name)):
+        flash.rename(trash, catalog.data(name))
+    else:
+        remove_tree(flash, trash)

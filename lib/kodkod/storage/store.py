@@ -1,0 +1,56 @@
+# Where images lie: /apps/<id>/, unpacked. Whatever is not whole has a name that begins with
+# "~", so one rename makes an image exist and one rename makes it gone.
+
+import json
+
+from kodkod import errors
+from kodkod.storage import flash, once
+
+
+class Store:
+    """The images below root; flash is the module that does the calls."""
+
+    def __init__(self, root, flash=flash):
+        self.root = root
+        self.flash = flash
+        self.busy = set()  # directories of uploads that are under way
+
+    def path(self, id):
+        """Directory of an image, there or not."""
+        if len(id) != 64 or id.strip("0123456789abcdef"):
+            raise errors.ImageInvalid("an image id is 64 hex digits")
+        return self.root + "/apps/" + id
+
+    def has(self, id):
+        """Whether the image is there, whole."""
+        return self.flash.exists(self.path(id))
+
+    def manifest(self, id):
+        """The image's app.json as a dict."""
+        with self.flash.open(self.path(id) + "/app.json") as file:
+            return json.load(file)
+
+    def size(self, id):
+        """Bytes in the image's files."""
+        return once("size", self.flash, self.path(id))
+
+    def begin(self, id, size):
+        """A Staging that takes the image's bytes: write() them, then commit() or abort()."""
+        from kodkod.storage.staging import Staging
+
+        return Staging(self, id, size)
+
+    def remove(self, id):
+        """Removes an image that nobody uses."""
+        once("remove_image", self, self.path(id))
+
+    def sweep(self, needed):
+        """Removes the images whose ids are not among the needed ones.
+
+        None is removed while a record of the catalog cannot be read: it may name any of them.
+        """
+        once("sweep", self, needed)
+
+    def repair(self, needed):
+        """For the boot: ends or undoes what a power cut interrupted, then sweeps."""
+        once("repair", self, needed)
