@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 _COLOURS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "dim": 2}
@@ -32,8 +32,13 @@ class Output:
         self.end_progress()
         print(json.dumps(value, sort_keys=True, default=_plain), flush=True)
 
-    def table(self, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Rows in columns under a head; numbers to the right."""
+    def table(
+        self,
+        head: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        colours: Mapping[int, Mapping[str, str]] | None = None,
+    ) -> None:
+        """Rows in columns under a head; numbers to the right. `colours` are by column, by cell."""
         cells = [list(head), *[[str(cell) for cell in row] for row in rows]]
         widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
         numeric = [
@@ -45,8 +50,11 @@ class Output:
                 cell.rjust(width) if right else cell.ljust(width)
                 for cell, width, right in zip(row, widths, numeric, strict=True)
             ]
+            for column, of_cell in (colours or {}).items():
+                if index and row[column] in of_cell:
+                    padded[column] = paint(padded[column], of_cell[row[column]])
             text = "  ".join(padded).rstrip()
-            self.line(paint(text, "dim") if index == 0 else text)
+            self.line(text if index else paint(text, "dim"))
 
     def progress(self, text: str, done: int, total: int) -> None:
         """One line that is written over; only on a terminal."""

@@ -1,0 +1,202 @@
+"""Devices: those known, those in the network, and how a verb reaches one or several."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+from kod import choose, config, discover
+from kod.cli.output import Output, paint
+from kod.cli.parse import add_device, duration_ms
+from kod.device import Device
+from kod.errors import BadInput, NotThere, exit_code
+
+
+def each(args: argparse.Namespace, out: Output, action: Callable[[Device], Any]) -> int:
+    """Runs `action` on the device meant, or on each of several; JSON is what it returns."""
+    targets = choose.targets(args.device, args.all)
+    if len(targets) == 1 and not args.all:
+        with Device.connect(targets[0]) as device:
+            value = action(device)
+        if out.as_json:
+            out.json(value)
+        return 0
+    code = 0
+    values: dict[str, Any] = {}
+    for target in targets:
+        out.note(paint(f"{target.label}:", "cyan"))
+        try:
+            with Device.connect(target) as device:
+                values[target.label] = action(device)
+        except Exception as error:
+            failed = exit_code(error)
+            if failed is None:
+                raise
+            code = code or failed
+            out.note(f"kod: {error}")
+            values[target.label] = {"error": str(error), "code": failed}
+    if out.as_json:
+        out.json(values)
+    return code
+
+
+def one(args: argparse.Namespace) -> Device:
+    """The only device of a verb that goes on for a while."""
+    targets = choose.targets(args.device, args.all)
+    if len(targets) > 1:
+        raise BadInput("this works on one device at a time; give one -d")
+    return Device.connect(targets[0])
+
+
+def _devices_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_subparsers(dest="what", metavar="add|use|forget", required=False)
+    add = what.add_parser("add", help="tell kod the key of a device at an address")
+    add.add_argument("address", help="HOST or HOST:PORT")
+    add.add_argument("--key", required=True, help="32 hexadecimal digits")
+    use = what.add_parser("use", help="make a device the one that is used without -d")
+    use.add_argument("name", help="name or id")
+    forget = what.add_parser("forget", help="forget a device and its key")
+    forget.add_argument("name", help="name or id")
+
+
+def _devices(args: argparse.Namespace, out: Output) -> int:
+    if args.what == "add":
+        return _add(args, out)
+    if args.what == "use":
+        known = choose.target(args.name).known
+        config.set_last_used(known.id)
+        out.note(f"'{known.name}' is used when no -d is given")
+        return 0
+    if args.what == "forget":
+        known = _known(args.name)
+        config.forget(known)
+        out.note(f"'{known.name}' ({known.id}) is forgotten, and its key with it")
+        return 0
+    return _show_devices(out)
+
+
+def _known(name: str) -> config.Known:
+    matches = [one for one in config.devices() if name in (one.id, one.name)]
+    if not matches:
+        raise NotThere(f"no device '{name}' is known here; kod devices lists them")
+    if len(matches) > 1:
+        ids = ", ".join(one.id for one in matches)
+        raise BadInput(f"{len(matches)} devices are called '{name}'; give the id: {ids}")
+    return matches[0]
+
+
+def _add(args: argparse.Namespace, out: Output) -> int:
+    key = args.key.lower()
+    if len(key) != 32 or set(key) - set("0123456789abcdef"):
+        raise BadInput("a key is 32 hexadecimal digits")
+    address = choose.address(args.address) or choose.address(f"{args.address}:9190")
+    if address is None:
+        raise BadInput(f"'{args.address}' is no address; write HOST or HOST:PORT")
+    unknown = config.Known(id="", name="", key=key, host=address[0], port=address[1])
+    with Device.connect(choose.Target(unknown)) as device:
+        out.note(f"'{device.name}' ({device.id}) is known now")
+    return 0
+
+
+def _show_devices(out: Output) -> int:
+    last = config.last_used()
+    running = {found.id for found in discover.simulated()}
+    shown = [
+        {
+            "name": known.name,
+            "id": known.id,
+            "chip": known.chip,
+            "address": known.address,
+            "last_used": known.id == last,
+            "running": known.id in running if known.is_simulated else None,
+        }
+        for known in config.devices()
+    ]
+    if out.as_json:
+        out.json(shown)
+    elif not shown:
+        out.note("no device is known here; kod simulate starts one, kod flash makes one")
+    else:
+        rows = [
+            (
+                f"{'*' if one['last_used'] else ' '} {one['name']}",
+                one["id"],
+                one["chip"] or "-",
+                (one["address"] or "-") + (" (not running)" if one["running"] is False else ""),
+            )
+            for one in shown
+        ]
+        out.table(("  NAME", "ID", "CHIP", "ADDRESS"), rows)
+    return 0
+
+
+def _scan_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", help="stop at this name or id")
+    parser.add_argument("--timeout", type=duration_ms, default=1500, metavar="TIME")
+
+
+def _scan(args: argparse.Namespace, out: Output) -> int:
+    heard = discover.scan(
+        args.timeout / 1000,
+        until=lambda one: bool(args.name) and args.name in (one.name, one.id),
+    )
+    if args.name:
+        heard = [one for one in heard if args.name in (one.name, one.id)]
+    known = {one.id for one in config.devices()}
+    if out.as_json:
+        out.json([{**vars(one), "known": one.id in known} for one in heard])
+    elif heard:
+        rows = [
+            (
+                one.name,
+                one.id,
+                one.chip,
+                f"{one.host}:{one.port}",
+                "known" if one.id in known else "no key here",
+            )
+            for one in heard
+        ]
+        out.table(("NAME", "ID", "CHIP", "ADDRESS", ""), rows)
+    if args.name and not heard:
+        raise NotThere(f"no device '{args.name}' was heard")
+    if not heard:
+        out.note("no device was heard; is it on, and in this network?")
+    return 0
+
+
+def _ping_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-n", "--count", type=int, default=1, help="how often")
+    add_device(parser)
+
+
+def _ping(args: argparse.Namespace, out: Output) -> int:
+    def ping(device: Device) -> Any:
+        times = []
+        for _ in range(max(1, args.count)):
+            start = time.perf_counter()
+            device.ping()
+            times.append(round((time.perf_counter() - start) * 1000, 2))
+            if not out.as_json:
+                out.line(f"'{device.name}' at {device.address} answers: {times[-1]:.1f} ms")
+        return {"name": device.name, "id": device.id, "ms": times}
+
+    return each(args, out, ping)
+
+
+def _reset(args: argparse.Namespace, out: Output) -> int:
+    def reset(device: Device) -> Any:
+        device.reset()
+        out.note(f"'{device.name}' restarts")
+        return {"name": device.name, "reset": True}
+
+    return each(args, out, reset)
+
+
+VERBS = {
+    "devices": (_devices_arguments, _devices),
+    "scan": (_scan_arguments, _scan),
+    "ping": (_ping_arguments, _ping),
+    "reset": (add_device, _reset),
+}
