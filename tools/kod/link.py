@@ -1,0 +1,625 @@
+"""A link to a device: its services, called from plain code and from any thread.
+
+Each connection has a thread of its own with an asyncio loop; what is here may be called from
+everywhere, callbacks included. Every wait has an end: a result, a typed error, or `LinkLost`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import itertools
+import logging
+import queue
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import Future, InvalidStateError
+from typing import Any, Protocol
+
+from kodkod import message
+from kodkod.errors import (
+    CallTimeout,
+    ClientClosed,
+    KodkodError,
+    ServiceClosed,
+    from_wire,
+)
+
+# The kinds of messages: docs/protocol.md, and lib/kodkod/link/session.py on the device.
+OPEN, INVOKE, CLOSE, PING, CANCEL, CREDIT, BYE = range(1, 8)
+HELLO, REPLY, ERROR, NOTE, CLOSED = range(8, 13)
+
+PAYLOAD = 2048
+MAX_REQUESTS = 16
+MAX_REQUEST_BYTES = 4096
+
+CALL_MS = 10_000
+OPEN_MS = 5_000
+PING_S = 5.0  # without anything sent
+SILENT_S = 35.0  # more than the longest step that a device allows what a person types
+_GRACE_S = 2.0  # for the device's own CallTimeout to arrive
+_CREDIT_EVERY = 8
+_KEPT = 4096  # notifications that nobody has taken, of one handle
+
+_log = logging.getLogger("kod.link")
+
+
+class LinkLost(KodkodError):
+    """The line to the device ended; what was under way may or may not have happened."""
+
+
+class Carrier(Protocol):
+    """What a link needs of a line: whole payloads, in order."""
+
+    async def receive(self) -> bytes: ...
+
+    def send(self, payload: bytes) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class _Request:
+    """A numbered message and what becomes of it."""
+
+    def __init__(self, kind: int, number: int, payload: bytes, timeout_ms: int | None) -> None:
+        self.kind = kind
+        self.number = number
+        self.payload = payload
+        self.timeout_ms = timeout_ms
+        self.future: Future[Any] = Future()
+        self.timer: asyncio.TimerHandle | None = None
+
+    def settle(self, result: Any = None, error: BaseException | None = None) -> bool:
+        """Give the waiting side its end; False when it has one already."""
+        if self.timer:
+            self.timer.cancel()
+        if self.future.done():
+            return False
+        try:
+            if error is None:
+                self.future.set_result(result)
+            else:
+                self.future.set_exception(error)
+        except InvalidStateError:  # cancelled this very moment
+            return False
+        return True
+
+
+class Connection:
+    """One link. `hello` is what the device said of itself once the key was proved.
+
+    `dial` makes the carrier; `where` names the device in errors. Use it in `with`, or `close()`.
+    """
+
+    def __init__(
+        self, dial: Callable[[], Awaitable[Carrier]], where: str, timeout_ms: int = OPEN_MS
+    ) -> None:
+        self.hello: dict[str, Any] = {}
+        self.where = where
+        self.lost: KodkodError | None = None  # why the link has ended
+        self._dial = dial
+        self._timeout_ms = timeout_ms
+        self._numbers = itertools.count(1)
+        self._waiting: collections.deque[_Request] = collections.deque()
+        self._sent: dict[int, _Request] = {}  # until the device has answered
+        self._bytes = 0  # of these
+        self._services: dict[int, RemoteService] = {}
+        self._events = 0  # taken, not yet given credit for
+        self._heard = self._spoken = time.monotonic()
+        self._deliverer = _Deliverer()
+        self._ready: Future[None] = Future()
+        self._loop = asyncio.new_event_loop()
+        self._main: asyncio.Task[None] | None = None
+        self._closing = False
+        self._gate = threading.Lock()
+        self._shut = False  # nothing more reaches the loop
+        self._thread = threading.Thread(target=self._run, name="kod-link", daemon=True)
+        self._thread.start()
+        try:
+            self._ready.result()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def open(
+        self, service: str, major: int | None = None, minor: int = 0, timeout_ms: int = OPEN_MS
+    ) -> RemoteService:
+        """Open a service by its uuid and version, or by its name (any version).
+
+        The device waits up to `timeout_ms` for a provider; then ServiceNotFound.
+        """
+        selector = [service] if major is None else [service, major, minor]
+        opened = RemoteService(self, next(self._numbers))
+        self._services[opened.number] = opened
+        try:
+            about = self._wait(
+                self._submit([OPEN, opened.number, selector, timeout_ms], timeout_ms)
+            )
+        except BaseException:
+            self._services.pop(opened.number, None)
+            raise
+        opened.name, *version = about
+        opened.version = tuple(version)
+        return opened
+
+    def ping(self, timeout_ms: int = OPEN_MS) -> float:
+        """Milliseconds for an empty request and its reply."""
+        began = time.perf_counter()
+        self._wait(self._submit([PING, next(self._numbers)], timeout_ms))
+        return (time.perf_counter() - began) * 1000
+
+    def close(self) -> None:
+        """Say goodbye and hang up. Idempotent, never raises; what still waits gets LinkLost."""
+        self._soon(self._say_goodbye)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+        self._deliverer.stop()
+
+    # From any thread to the loop
+
+    def _soon(self, function: Callable[..., None], *args: Any) -> bool:
+        with self._gate:
+            if not self._shut:
+                self._loop.call_soon_threadsafe(function, *args)
+            return not self._shut
+
+    def _submit(self, content: list[Any], timeout_ms: int | None) -> Future[Any]:
+        payload = message.pack(content, PAYLOAD, "the call")
+        request = _Request(content[0], content[1], payload, timeout_ms)
+        request.future.add_done_callback(lambda future: self._left(future, request))
+        if not self._soon(self._begin, request):
+            request.settle(error=self._ended())
+        return request.future
+
+    def _left(self, future: Future[Any], request: _Request) -> None:
+        if future.cancelled():
+            self._soon(self._cancel, request)
+
+    def _wait(self, future: Future[Any]) -> Any:
+        try:
+            return future.result()
+        except BaseException:  # Ctrl-C too: what nobody waits for is cancelled
+            future.cancel()
+            raise
+
+    def _ended(self) -> KodkodError:
+        # A new one each time: an exception that is raised twice collects tracebacks.
+        return LinkLost(str(self.lost) if self.lost else f"the link to {self.where} is closed")
+
+    # In the loop
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._live())
+            with self._gate:
+                self._shut = True
+            # What was asked for until now finds the link ended.
+            self._loop.run_until_complete(asyncio.sleep(0))
+        finally:
+            self._loop.close()
+
+    async def _live(self) -> None:
+        self._main = asyncio.current_task()
+        carrier = None
+        keeper = None
+        error: KodkodError = LinkLost(f"the link to {self.where} is closed")
+        try:
+            if self._closing:
+                raise asyncio.CancelledError
+            carrier = await asyncio.wait_for(self._dial(), self._timeout_ms / 1000)
+            self._carrier = carrier
+            first = await asyncio.wait_for(carrier.receive(), self._timeout_ms / 1000)
+            kind, self.hello = message.unpack(first)
+            if kind != HELLO:
+                raise ValueError("no hello")
+            keeper = asyncio.ensure_future(self._keep())
+            self._ready.set_result(None)
+            while True:
+                payload = await carrier.receive()
+                self._heard = time.monotonic()
+                self._take(message.unpack(payload))
+        except asyncio.CancelledError:  # close(), or _keep
+            error = self.lost or error
+        except asyncio.TimeoutError:
+            error = LinkLost(f"{self.where} did not answer within {self._timeout_ms} ms")
+        except EOFError:
+            error = LinkLost(f"{self.where} ended the link")
+        except OSError as exc:
+            error = LinkLost(f"{self.where}: {exc.strerror or exc}")
+        except LinkLost as exc:
+            error = exc
+        except KodkodError as exc:
+            error = exc if not self._ready.done() else LinkLost(f"{self.where}: {exc}")
+        except (ValueError, TypeError, IndexError) as exc:
+            error = LinkLost(f"{self.where} sent what is not the protocol: {exc}")
+        if keeper:
+            keeper.cancel()
+        self._finish(error)
+        if carrier:
+            await carrier.close()
+
+    def _finish(self, error: KodkodError) -> None:
+        # Every wait ends here; whoever asks later finds `lost`.
+        self.lost = error
+        if not self._ready.done():
+            self._ready.set_exception(error)
+        for request in [*self._waiting, *self._sent.values()]:
+            request.settle(error=self._ended())
+        self._waiting.clear()
+        self._sent.clear()
+        for service in list(self._services.values()):
+            service._over("link")
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            now = time.monotonic()
+            if now - self._heard > SILENT_S:
+                self.lost = LinkLost(f"{self.where} is silent for {SILENT_S:.0f} s")
+                assert self._main
+                self._main.cancel()
+            elif now - self._spoken > PING_S:
+                self._send([PING, next(self._numbers)])
+
+    def _say_goodbye(self) -> None:
+        if not self._closing:
+            self._closing = True
+            if self._ready.done() and not self.lost:
+                self._send([BYE])
+            if self._main:
+                self._main.cancel()
+
+    def _send(self, content: list[Any]) -> None:
+        self._post(message.pack(content))
+
+    def _post(self, payload: bytes) -> None:
+        assert self._carrier
+        self._spoken = time.monotonic()
+        self._carrier.send(payload)
+
+    def _begin(self, request: _Request) -> None:
+        if self.lost or self._closing:
+            request.settle(error=self._ended())
+            return
+        if request.timeout_ms is not None:
+            delay = request.timeout_ms / 1000 + _GRACE_S
+            request.timer = self._loop.call_later(delay, self._expire, request)
+        self._waiting.append(request)
+        self._pump()
+
+    def _pump(self) -> None:
+        # As many as the device takes at once; PING does not count there.
+        while self._waiting:
+            request = self._waiting[0]
+            size = len(request.payload)
+            if request.kind == PING:
+                size = 0
+            elif len(self._sent) >= MAX_REQUESTS or self._bytes + size > MAX_REQUEST_BYTES:
+                return
+            self._waiting.popleft()
+            self._sent[request.number] = request
+            self._bytes += size
+            self._post(request.payload)
+
+    def _expire(self, request: _Request) -> None:
+        late = CallTimeout(f"{self.where}: no answer within {request.timeout_ms} ms")
+        if request.settle(error=late):
+            self._cancel(request)
+
+    def _cancel(self, request: _Request) -> None:
+        # Its place stays taken until the device has answered.
+        if request in self._waiting:
+            self._waiting.remove(request)
+        elif request.number in self._sent:
+            self._send([CANCEL, request.number])
+
+    def _take(self, content: Any) -> None:
+        kind, number, *rest = content
+        if kind in (REPLY, ERROR):
+            self._answered(number, kind, rest)
+        elif kind in (NOTE, CLOSED):
+            self._events += 1
+            if self._events >= _CREDIT_EVERY:
+                self._send([CREDIT, self._events])
+                self._events = 0
+            service = self._services.get(number)
+            if service:
+                handle, lost, value = rest
+                if kind == NOTE:
+                    service._notified(handle, lost, value)
+                elif handle is None:
+                    service._over(value)
+                else:
+                    service._stream(handle)._over(value, lost)
+        elif kind == BYE:
+            raise LinkLost(f"{self.where} ended the link: {number}")
+        else:
+            raise ValueError(f"message of kind {kind}")
+
+    def _answered(self, number: int, kind: int, rest: list[Any]) -> None:
+        request = self._sent.pop(number, None)
+        if request is None:
+            return  # a keep-alive
+        if request.kind != PING:
+            self._bytes -= len(request.payload)
+        if kind == ERROR:
+            request.settle(error=from_wire(*rest))
+        elif not request.settle(rest[0]) and request.kind == OPEN:
+            self._forget(number)  # it opened, but nobody waits for it any more
+        self._pump()
+
+    def _forget(self, number: int) -> None:
+        self._services.pop(number, None)
+        closing = next(self._numbers)
+        payload = message.pack([CLOSE, closing, number, None])
+        self._begin(_Request(CLOSE, closing, payload, CALL_MS))
+
+
+class RemoteService:
+    """An open service of the device."""
+
+    def __init__(self, connection: Connection, number: int) -> None:
+        self.connection = connection
+        self.number = number
+        self.name = ""
+        self.version: tuple[int, ...] = ()
+        self.reason: str | None = None  # why it is closed: "closed", "service" or "link"
+        self._streams: dict[int, Notifications] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> RemoteService:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def submit(
+        self, index: int | str, arguments: Any = None, timeout_ms: int | None = CALL_MS
+    ) -> Future[Any]:
+        """Call method `index` without waiting; cancelling the future cancels the call."""
+        if self.reason == "closed":
+            raise ClientClosed(f"{self.name} was closed here")
+        if self.reason == "service":
+            raise ServiceClosed(f"{self.name}: its provider is gone")
+        content = [INVOKE, next(self.connection._numbers), self.number, index, arguments]
+        return self.connection._submit([*content, timeout_ms], timeout_ms)
+
+    def call(
+        self, index: int | str, arguments: Any = None, timeout_ms: int | None = CALL_MS
+    ) -> Any:
+        """Call method `index` and wait; `timeout_ms=None` waits as long as the link lives."""
+        return self.connection._wait(self.submit(index, arguments, timeout_ms))
+
+    def call_many(
+        self,
+        calls: Iterable[tuple[int | str, Any]],
+        timeout_ms: int | None = CALL_MS,
+        ahead: int = 8,
+    ) -> Iterator[Any]:
+        """The results of many calls in order, `ahead` of them under way: fills the line.
+
+        The first that fails ends it, and cancels those behind it.
+        """
+        under_way: collections.deque[Future[Any]] = collections.deque()
+        try:
+            for index, arguments in calls:
+                under_way.append(self.submit(index, arguments, timeout_ms))
+                if len(under_way) >= ahead:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            for future in under_way:
+                future.cancel()
+
+    def notifications(self, handle: int) -> Notifications:
+        """What the resource `handle` notifies, from its first notification on."""
+        return self._stream(handle)
+
+    def on_notified(
+        self,
+        handle: int,
+        callback: Callable[[Any], object],
+        on_closed: Callable[[str], object] | None = None,
+    ) -> Notifications:
+        """Have `callback(value)` called for each notification, and `on_closed(reason)` last.
+
+        Callbacks of one connection run one after the other in a thread of their own.
+        """
+        stream = self._stream(handle)
+        stream._call(callback, on_closed)
+        return stream
+
+    def close_handle(self, handle: int) -> None:
+        """Close a resource, and wait until the device has. Idempotent, never raises."""
+        self._stream(handle)._over("closed")
+        self._close(handle)
+        with self._lock:
+            self._streams.pop(handle, None)
+
+    def close(self) -> None:
+        """Close the client and its resources, and wait until the device has. Never raises."""
+        if self.reason != "closed":
+            gone = self.reason == "link"
+            self._over("closed")
+            if not gone:
+                self._close(None)
+            self.connection._services.pop(self.number, None)
+
+    def _close(self, handle: int | None) -> None:
+        content = [CLOSE, next(self.connection._numbers), self.number, handle]
+        # An error means that the link has ended, and with it what it carried.
+        with contextlib.suppress(KodkodError):
+            self.connection._wait(self.connection._submit(content, CALL_MS))
+
+    def _stream(self, handle: int) -> Notifications:
+        with self._lock:
+            if handle not in self._streams:
+                stream = Notifications(self, handle)
+                self._streams[handle] = stream
+                if self.reason:
+                    stream._over(self.reason)
+            return self._streams[handle]
+
+    def _notified(self, handle: int, lost: int, value: Any) -> None:
+        self._stream(handle)._add(value, lost)
+
+    def _over(self, reason: str) -> None:
+        with self._lock:
+            if self.reason is None or reason == "closed":
+                self.reason = reason
+            streams = list(self._streams.values())
+        for stream in streams:
+            stream._over(reason)
+
+
+class Notifications:
+    """What one resource notifies: iterate over it, or `get` one by one.
+
+    The iteration ends when the resource is closed here or there; a service that goes away is
+    ServiceClosed, a lost line LinkLost, after all that had arrived.
+    """
+
+    def __init__(self, service: RemoteService, handle: int) -> None:
+        self.service = service
+        self.handle = handle
+        self.reason: str | None = None  # why it is closed: "closed", "resource", "service", "link"
+        self._lost_there = 0
+        self._lost_here = 0
+        self._values: collections.deque[Any] = collections.deque()
+        self._changed = threading.Condition()
+        self._callback: Callable[[Any], object] | None = None
+        self._on_closed: Callable[[str], object] | None = None
+        self._called = False  # a delivery is under way or has been asked for
+
+    @property
+    def lost(self) -> int:
+        """How many were dropped because the device or this side could not keep more."""
+        return self._lost_there + self._lost_here
+
+    def get(self, timeout_ms: int | None = None) -> Any:
+        """The next notification; CallTimeout when none comes in time, EOFError after the last."""
+        with self._changed:
+            arrived = self._changed.wait_for(
+                lambda: self._values or self.reason,
+                None if timeout_ms is None else timeout_ms / 1000,
+            )
+            if self._values:
+                return self._values.popleft()
+        if not arrived:
+            raise CallTimeout(f"no notification within {timeout_ms} ms")
+        if self.reason == "link":
+            raise self.service.connection._ended()
+        if self.reason == "service":
+            raise ServiceClosed(f"{self.service.name}: its provider is gone")
+        raise EOFError
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            while True:
+                yield self.get()
+        except EOFError:
+            return
+
+    def close(self) -> None:
+        """Close the resource."""
+        self.service.close_handle(self.handle)
+
+    def _add(self, value: Any, lost: int) -> None:
+        with self._changed:
+            self._lost_there = lost
+            if not self.reason:
+                self._values.append(value)
+                if len(self._values) > _KEPT:
+                    self._values.popleft()
+                    self._lost_here += 1
+        self._tell()
+
+    def _over(self, reason: str, lost: int = 0) -> None:
+        with self._changed:
+            self._lost_there = max(self._lost_there, lost)
+            if self.reason:
+                return
+            self.reason = reason
+        self._tell()
+
+    def _call(
+        self, callback: Callable[[Any], object], on_closed: Callable[[str], object] | None
+    ) -> None:
+        with self._changed:
+            self._callback = callback
+            self._on_closed = on_closed
+        self._tell()
+
+    def _tell(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+            if self._callback is None or self._called:
+                return
+            self._called = True
+        self.service.connection._deliverer.put(self._deliver)
+
+    def _deliver(self) -> None:
+        # In the deliverer's thread: all that is there, then the end.
+        while True:
+            with self._changed:
+                if not self._values and not self.reason:
+                    self._called = False
+                    return
+                over = not self._values
+                value: Any = self.reason if over else self._values.popleft()
+                function = self._on_closed if over else self._callback
+            try:
+                if function:
+                    function(value)
+            except Exception:
+                _log.exception("a callback for notifications failed")
+            if over:
+                return  # _called stays: nothing comes after the end
+
+
+class _Deliverer:
+    """A thread that runs callbacks one after the other; begun when it is first needed."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def put(self, function: Callable[[], None]) -> None:
+        with self._lock:
+            if not self._thread:
+                self._thread = threading.Thread(target=self._run, name="kod-call", daemon=True)
+                self._thread.start()
+        self._queue.put(function)
+
+    def stop(self) -> None:
+        """Run what is there, then end."""
+        self._queue.put(None)
+        with self._lock:
+            thread = self._thread
+        if thread and thread is not threading.current_thread():
+            thread.join()
+
+    def _run(self) -> None:
+        while function := self._queue.get():
+            function()
+
+
+def connect_tcp(host: str, port: int, key: bytes, timeout_ms: int = OPEN_MS) -> Connection:
+    """Connect to a device in the network and prove the key, both ways.
+
+    AuthFailed: the keys differ. Incompatible: no device, or another protocol. Busy: it has no
+    free link. LinkLost: nothing answers.
+    """
+    from kod import link_tcp
+
+    return Connection(lambda: link_tcp.connect(host, port, key), f"{host}:{port}", timeout_ms)
