@@ -1,0 +1,7 @@
+# A second user, of the same code.
+
+import user
+
+
+async def main():
+    await user.main()

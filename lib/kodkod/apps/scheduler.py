@@ -1,0 +1,306 @@
+# The loop: drives every app's coroutines one step at a time, each step guarded and attributed.
+# It replaces asyncio's own loop on asyncio's own queues, so await, sleep and streams are stock.
+
+import asyncio
+from time import ticks_add, ticks_diff, ticks_ms, ticks_us
+
+from kodkod.errors import ServiceClosed
+from kodkod.services import registry
+
+from . import logs
+from .app import App
+
+core = asyncio.core
+_CancelledError = asyncio.CancelledError
+_QUIET = (_CancelledError, StopIteration)
+_GRACE_MS = 2000
+
+
+class Scheduler:
+    """The kernel as services see it, and the loop. `current` is the app that runs now."""
+
+    def __init__(self, guard):
+        self.current = None
+        self.shield = 0  # not 0: the kernel's own state is being changed, the guard waits
+        self.since = 0  # ticks_us: start of what is being accounted
+        self.began = 0  # ticks_us: start of this step, later by what it paused
+        self.apps = []
+        self.guard = guard
+        # What to do at the end of a step or call, by guard.fired (0 or 2) + whether it returned.
+        self.settled = (ticks_us, ticks_us, guard.swallow, guard.settle)
+        self.back = 0  # 1: the step is over, its task waits for something
+        self.error = None  # what the last step raised, until it is dealt with
+        self.ending = None  # the exit code that `run` returns, once decided
+        self.on_idle = None  # called when the last app has ended
+        self.next_gid = 0
+        self.system = self.app("kodkod")
+        self.system.limit = 0
+
+    # Apps
+
+    def app(self, name, parent=None):
+        """A new, empty record, entered in `apps`."""
+        app = App(self, name, self.next_gid, parent)
+        self.next_gid += 1
+        self.apps.append(app)
+        return app
+
+    def start(self, app, coro):
+        """Make `coro` the main task of `app`; returns the app."""
+        app.main = self.task(app, coro)
+        return app
+
+    def task(self, app, coro):
+        """A task that belongs to `app`."""
+        if not hasattr(coro, "send"):
+            raise TypeError("coroutine expected")
+        if app.reason:
+            raise RuntimeError("app '{}' has ended".format(app.name))
+        self.shield += 1
+        try:
+            task = core.Task((coro, app), core.__dict__)
+            app.tasks.add(task)
+            core._task_queue.push(task)
+        finally:
+            self.shield -= 1
+        return task
+
+    def create_task(self, coro):
+        """asyncio.create_task: the child belongs to the app that runs now."""
+        return self.task(self.current or self.system, coro)
+
+    # The end of an app
+
+    def end(self, app, reason, code, exc=None, grace_ms=_GRACE_MS):
+        """Decide the end of `app`, once; its tasks are cancelled, then all it owns is closed."""
+        if exc is not None:
+            text = logs.traceback(exc)
+            logs.write(app, logs.ERROR, text)
+        if app.verdict or app is self.system:
+            return
+        self.shield += 1
+        try:
+            app.verdict = reason, code
+            if exc is not None:
+                app.traceback = text
+            self.task(self.system, self._end(app, grace_ms))
+        finally:
+            self.shield -= 1
+        if code or reason == "runaway":
+            registry.close_owned(app)  # its callers learn of a crash at once
+
+    async def _end(self, app, grace_ms):
+        for task in list(app.tasks):
+            task.cancel()
+        deadline = ticks_add(ticks_ms(), grace_ms)
+        while app.tasks:
+            left = ticks_diff(deadline, ticks_ms())
+            if left <= 0:
+                logs.write(app, logs.ERROR, "not ended after {} ms: by force".format(grace_ms))
+                for task in list(app.tasks):
+                    self._drop(task)
+                app.tasks.clear()
+                break
+            await app.changed.wait(left)
+        registry.close_owned(app)
+        while app.owned:
+            try:
+                app.owned.pop().close()
+            except Exception as exc:
+                self.log_exception(app, exc, "closing")
+        logs.flush(app)
+        self.apps.remove(app)
+        app.modules = app.main = None
+        app.reason, app.code = app.verdict
+        app.changed.set()
+        if app.on_end:
+            app.on_end(app)
+        if self.on_idle and len(self.apps) == 1:
+            self.on_idle()
+
+    def _drop(self, task):
+        # A task is in the queue that its data names, or else in the main one.
+        if hasattr(task.data, "remove"):
+            task.data.remove(task)
+        elif not task.done():
+            core._task_queue.remove(task)
+
+    def released(self, app):
+        """`app` may have nothing left to live for: no task and no provider."""
+        if not app.tasks:
+            if app.verdict:
+                app.changed.set()
+            elif not registry.has_providers(app):
+                self.end(app, "ended", 0)
+
+    async def stop_all(self):
+        """End every app gracefully."""
+        for app in self.apps[1:]:
+            self.end(app, "stopped", 0)
+        while len(self.apps) > 1:
+            await self.apps[-1].changed.wait()
+
+    # What services are given
+
+    def call(self, owner, function, *args):
+        """Run a plain function as `owner`: its time, its limit, and its end if it brings one."""
+        owner = owner or self.system
+        caller = self.current or self.system
+        before = self.current
+        began = self.began
+        now = ticks_us()
+        caller.cpu_us += ticks_diff(now, self.since)
+        back = 0
+        self.since = self.began = now
+        self.current = owner
+        try:
+            try:
+                result = function(*args)
+                back = 1
+                return result
+            finally:
+                # No jump in here: an interrupt comes at one, and would hit the caller.
+                now = ticks_us()
+                owner.cpu_us += ticks_diff(now, self.since)
+                self.began = ticks_add(began, ticks_diff(now, self.since))
+                self.since = now
+                self.current = before
+                self.settled[self.guard.fired + back]()
+        except BaseException as exc:
+            ends = not isinstance(exc, Exception) or isinstance(exc, MemoryError)
+            if owner is caller or not ends:
+                raise
+            self._fail(owner, exc)
+            raise ServiceClosed("app '{}' has ended".format(owner.name))
+
+    def log(self, owner, level, text):
+        logs.write(owner or self.system, level, text)
+
+    def log_exception(self, owner, exc, what):
+        logs.write(owner or self.system, logs.ERROR, what + ": " + logs.traceback(exc))
+
+    # The loop
+
+    def run(self):
+        """Drive the tasks until `ending` is set; returns it."""
+        while self.ending is None:
+            try:
+                self._loop()
+            except KeyboardInterrupt as exc:
+                if self.current and self.guard.fired and not self.back:
+                    self.error = exc  # it came while the step was ending by another exception
+                elif not self.guard.is_mine():
+                    self.ending = 130  # a person's
+                self.current = None
+        return self.ending
+
+    def _loop(self):
+        # Everything that is used at each step is a local: this is the hottest code there is.
+        queue = core._task_queue
+        io = core._io_queue
+        streams = io.map
+        guard = self.guard
+        settled = self.settled
+        now = ticks_us()
+        while self.ending is None:
+            if self.error:
+                self._finished()
+            task = queue.peek()
+            delay = ticks_diff(task.ph_key, ticks_ms()) if task else 1000
+            if delay > 0:
+                io.wait_io_event(delay)
+                now = ticks_us()
+                continue
+            if streams:
+                io.wait_io_event(0)
+            task = queue.pop()
+            coro, app = task.coro
+            exc = task.data
+            core.cur_task = task
+            self.back = 0
+            self.since = self.began = now
+            self.current = app
+            # An interrupt comes at a jump, and none may come between a step's end and what
+            # tells of it: `back` (it waits for something now) or `error` (its task is done).
+            try:
+                if exc is None:
+                    coro.send(None)
+                    self.back = 1
+                elif task.done():
+                    raise exc
+                else:
+                    task.data = None
+                    coro.throw(exc)
+                    self.back = 1
+            except BaseException as er:  # a step is the boundary of all that an app may raise
+                self.error = er
+            self.current = None
+            settled[guard.fired + self.back]()
+            now = ticks_us()
+            app.cpu_us += ticks_diff(now, self.since)
+
+    def _finished(self):
+        # The step's task ended with `error`: tell who awaits it, or else fail its app.
+        exc = self.error
+        self.error = None
+        if self.back:  # interrupted after its end: forgiven
+            self.guard.is_mine()
+            return
+        task = core.cur_task
+        app = task.coro[1]
+        quiet = isinstance(exc, _QUIET)
+        state = task.state
+        if state is True:
+            task.state = None
+            if isinstance(exc, Exception) and not quiet:
+                # Until it is run again another task of its app may await it.
+                core._task_queue.push(task)
+                task.data = exc
+                return
+        elif state is None:  # its exception was not retrieved
+            task.state = False
+        elif callable(state):  # gather waits with a callback
+            state(task, exc)
+            task.state = False
+            quiet = True
+        elif state:
+            while state.peek():
+                core._task_queue.push(state.pop())
+                quiet = True
+            task.state = False
+        else:  # retrieved meanwhile
+            quiet = True
+        task.data = exc
+        if not quiet or not isinstance(exc, (_CancelledError, Exception)):
+            self._fail(app, exc)
+        self._forget(task, app)
+
+    def _forget(self, task, app):
+        app.tasks.discard(task)
+        if not app.tasks:
+            self.released(app)
+
+    def _fail(self, app, exc):
+        """End `app` for what left one of its steps, handlers or hooks."""
+        self.shield += 1
+        try:
+            self._judge(app, exc)
+        finally:
+            self.shield -= 1
+
+    def _judge(self, app, exc):
+        if isinstance(exc, SystemExit):
+            code = exc.args[0] if exc.args else 0
+            if code is None:
+                code = 0
+            elif not isinstance(code, int):
+                logs.write(app, logs.ERROR, str(code))
+                code = 1
+            code &= 255
+            self.end(app, "failed" if code else "ended", code)
+        elif isinstance(exc, MemoryError):
+            self.end(app, "memory", 1, exc)
+        elif isinstance(exc, KeyboardInterrupt) and self.guard.is_mine():
+            self.end(app, "runaway", 1, exc)
+        else:
+            self.end(app, "failed", 1, exc)

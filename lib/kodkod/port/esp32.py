@@ -1,0 +1,117 @@
+# Stock MicroPython on an ESP32: 1.26 and newer.
+
+import io
+import os
+import time
+
+import machine
+import micropython
+
+from .clock import uptime_ms  # noqa: F401
+
+ROOT = ""
+CHIP = os.uname().machine.split()[-1].lower()
+_TICK_MS = 10
+_EPOCH_2000 = 946684800  # an ESP32 counts from 2000-01-01
+_CAUSES = {
+    machine.PWRON_RESET: "power",
+    machine.HARD_RESET: "reset",
+    machine.SOFT_RESET: "reset",
+    machine.WDT_RESET: "watchdog",
+    machine.DEEPSLEEP_RESET: "sleep",
+}
+
+
+def set_time(epoch_s):
+    """Set the clock: seconds since 1970-01-01 UTC."""
+    year, month, day, hour, minute, second, weekday, _ = time.gmtime(epoch_s - _EPOCH_2000)
+    machine.RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
+
+
+def reset():
+    """Restart the device."""
+    machine.reset()
+
+
+# The guard: a timer's callback runs in the main thread between two bytecodes. It interrupts by
+# a Ctrl-C that comes in through the dupterm slot, which is taken for that moment alone.
+
+
+class _CtrlC(io.IOBase):
+    def __init__(self):
+        self.armed = False
+
+    def readinto(self, buffer):
+        if not self.armed:
+            return None
+        self.armed = False
+        buffer[0] = 3
+        return 1
+
+    def write(self, data):
+        return len(data)
+
+    def ioctl(self, request, argument):
+        return 1 if request == 3 and self.armed else 0
+
+
+_ctrl_c = _CtrlC()
+_timer = machine.Timer(0)
+_guard = None
+
+
+def guard_start(guard):
+    """Call `guard.late()` every 10 ms, and interrupt the main thread when it says so."""
+    global _guard
+    _guard = guard
+    micropython.kbd_intr(-1)
+    _timer.init(period=_TICK_MS, mode=machine.Timer.PERIODIC, callback=_tick)
+
+
+def guard_stop():
+    """Stop watching."""
+    _timer.deinit()
+
+
+def _tick(timer):
+    if _guard.late():
+        _guard.fired = 2
+        _ctrl_c.armed = True
+        os.dupterm(_ctrl_c, 0)
+        micropython.kbd_intr(3)
+        os.dupterm_notify(None)  # the last thing: the interrupt must not be raised in here
+
+
+def guard_done():
+    """The interrupt was dealt with: give the dupterm slot back."""
+    os.dupterm(None, 0)
+    micropython.kbd_intr(-1)
+
+
+def guard_wait(ms):
+    """Let an interrupt on its way arrive: it is raised in here, at the first jump."""
+    for _ in range(2):
+        pass
+
+
+# Memory that outlives a reset
+
+
+def read_memory():
+    """Bytes that survive a reset but not a power cut."""
+    return machine.RTC().memory()
+
+
+def write_memory(data):
+    """Replace those bytes (at most 64)."""
+    machine.RTC().memory(data)
+
+
+def reset_cause():
+    """Why the device started: "power", "reset", "watchdog", "panic" or "sleep"."""
+    return _CAUSES.get(machine.reset_cause(), "panic")
+
+
+def boot_button():
+    """True while the boot button (GPIO 0 on most boards) is held."""
+    return machine.Pin(0, machine.Pin.IN, machine.Pin.PULL_UP).value() == 0

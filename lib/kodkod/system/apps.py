@@ -1,0 +1,142 @@
+# The service `kodkod/apps`: install, list, start and stop apps.
+
+from kodkod import port
+from kodkod.apps import logs
+
+from .provider import SystemProvider
+
+
+class AppsProvider(SystemProvider):
+    """What `kod install` and its sisters call. Receiving images is loaded when it is needed."""
+
+    METHODS = (
+        "list",
+        "info",
+        "upload",
+        "write",
+        "commit",
+        "install",
+        "verdict",
+        "run",
+        "start",
+        "stop",
+        "restart",
+        "uninstall",
+        "config",
+    )
+
+    def __init__(self, supervisor):
+        super().__init__("kodkod/apps", 1)
+        self.supervisor = supervisor
+
+    def list(self, client):
+        """A record of each installed app and each other running one."""
+        kernel = self.supervisor.kernel
+        slots = self.supervisor.slots
+        records = [self._record(slots[name]) for name in sorted(slots)]
+        for app in kernel.apps:
+            if app is not kernel.system and app.name not in slots:
+                records.append(_of_app(app, {"name": app.name, "state": "running"}))
+        return records
+
+    def info(self, client, name):
+        """All that is known of one installed app."""
+        slot = self.supervisor.slot(name)
+        record = self._record(slot)
+        record["size"] = self.supervisor.store.size(slot.record["id"])
+        record["traceback"] = slot.traceback
+        record["settings"] = slot.record["settings"]
+        record["previous"] = slot.record["previous"]
+        record["probation"] = slot.record["probation"]
+        record["dropped"] = logs.dropped.get(name, 0)
+        return record
+
+    def _record(self, slot):
+        record = {
+            "name": slot.name,
+            "state": slot.state,
+            "reason": slot.reason,
+            "code": slot.code,
+            "id": slot.record["id"],
+            "restarts": slot.restarts,
+            "probation": slot.record["probation"],
+        }
+        if slot.app:
+            record["uptime_ms"] = port.uptime_ms() - slot.started
+            _of_app(slot.app, record)
+        return record
+
+    def _installer(self):
+        from . import install
+
+        return install
+
+    def upload(self, client, image, size):
+        """The handle of an upload, or None when the device has the image."""
+        return self._installer().upload(self, client, image, size)
+
+    def write(self, client, handle, data):
+        """The next piece of an upload."""
+        self.resource(client, handle).write(data)
+
+    def commit(self, client, handle):
+        """Verify an upload that is complete."""
+        self.resource(client, handle).commit()
+
+    def install(self, client, name, image, settings):
+        """Switch a name to an image the device has, and start it."""
+        return self._installer().install(self, name, image, settings)
+
+    def run(self, client, image, settings):
+        """Run an image the device has, for the moment; returns a handle that tells of it."""
+        return self._installer().run(self, client, image, settings)
+
+    async def verdict(self, client, name):
+        """Wait until a new version has passed or failed its probation."""
+        slot = self.supervisor.slot(name)
+        fault = await self.supervisor.judgement(slot)
+        return {
+            "ok": not fault,
+            "state": slot.state,
+            "reason": slot.reason,
+            "traceback": fault or None,
+        }
+
+    def start(self, client, name):
+        """Start an installed app; no change when it runs."""
+        slot = self.supervisor.slot(name)
+        self.supervisor.start_by_hand(slot)
+        return slot.state
+
+    async def stop(self, client, name):
+        """Stop an app; it stays stopped until it is started by hand."""
+        await self.supervisor.stop(self.supervisor.slot(name))
+
+    async def restart(self, client, name):
+        """Stop an app and start it again."""
+        slot = self.supervisor.slot(name)
+        await self.supervisor.stop(slot, by_hand=False)
+        self.supervisor.start_by_hand(slot)
+        return slot.state
+
+    async def uninstall(self, client, name, keep_data=False):
+        """Remove an app; its data too, unless kept."""
+        await self.supervisor.uninstall(self.supervisor.slot(name), keep_data)
+
+    async def config(self, client, name, settings):
+        """Change settings of an installed app; it is restarted with them."""
+        slot = self.supervisor.slot(name)
+        merged = dict(slot.record["settings"])
+        for key, value in settings.items():
+            if value is None:
+                merged.pop(key, None)
+            else:
+                merged[key] = value
+        return await self.install(client, name, slot.record["id"], merged)
+
+
+def _of_app(app, record):
+    record["gid"] = app.gid
+    record["cpu_us"] = app.cpu_us
+    record["messages"] = app.messages
+    return record

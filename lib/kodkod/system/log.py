@@ -1,0 +1,67 @@
+# The service `kodkod/log`: the lines that apps printed, past and to come.
+
+from micropython import const
+
+from kodkod.apps import logs
+from kodkod.services import ServiceResource
+
+from .provider import SystemProvider
+
+_PIECE = const(1400)  # bytes of text in one answer or notification
+
+
+class LogProvider(SystemProvider):
+    """A line is [seq, ms, level, app, text]; a gap in seq means lines of others, or dropped."""
+
+    METHODS = ("read", "follow", "dropped")
+
+    def __init__(self):
+        super().__init__("kodkod/log", 2)
+
+    def read(self, client, name=None, since=0):
+        """The oldest lines after number `since`, as many as fit one message."""
+        return piece(name, since)
+
+    def follow(self, client, name=None, since=0):
+        """A resource that notifies of lines after number `since`, in lists."""
+        return Follower(self, client, name, since)
+
+    def dropped(self, client):
+        """How many lines of each app were dropped because the pool was full."""
+        return dict(logs.dropped)
+
+
+def piece(name, since):
+    """Lines of `name` (or of all) after number `since`, about 1.4 KB at most."""
+    lines = []
+    room = _PIECE
+    for line in logs.lines:
+        if line[0] > since and (name is None or line[3] == name):
+            room -= len(line[4]) + len(line[3]) + 12
+            if room < 0 and lines:
+                break
+            lines.append(line)
+    return lines
+
+
+class Follower(ServiceResource):
+    """Sends lines as they come."""
+
+    def __init__(self, provider, client, name, since):
+        super().__init__(provider, client, notifiable=True)
+        self.name = name
+        self.since = since
+        logs.followers.append(self._line)
+        while True:
+            lines = piece(name, self.since)
+            if not lines:
+                break
+            self.since = lines[-1][0]
+            self.notify(lines)
+
+    def _line(self, line):
+        if self.name is None or line[3] == self.name:
+            self.notify([line])
+
+    def on_closed(self):
+        logs.followers.remove(self._line)

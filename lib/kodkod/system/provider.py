@@ -1,0 +1,22 @@
+# The form of the system's services: methods travel by name, arguments as a list.
+
+from kodkod.errors import UnknownMethod
+from kodkod.services import ServiceProvider, ServiceSelector
+
+_UUID = "b7f2a1de-000{}-4c1e-9a53-6b6f646b6f64"
+
+
+class SystemProvider(ServiceProvider):
+    """A service of the system. Its methods are those in METHODS, called as (client, *args)."""
+
+    METHODS = ()
+
+    def __init__(self, name, number):
+        super().__init__(name, 1, 0)
+        self.provides(ServiceSelector(_UUID.format(number), 1, 0), self)
+
+    def handle(self, index, arguments, gid, client):
+        """Call the method named `index`."""
+        if index not in self.METHODS:
+            raise UnknownMethod("{} has no method {}".format(self.name, index))
+        return getattr(self, index)(client, *arguments)
