@@ -89,7 +89,7 @@ def version(n, size=700):
 
 
 def upload(store, data, chunk=128, id=None):
-    id = id or digest(data)
+    id = digest(data) if id is None else id
     staging = store.begin(id, len(data))
     try:
         for at in range(0, len(data), chunk):

@@ -58,8 +58,9 @@ class Unpacker:
         """Says that all bytes were given; ImageInvalid unless the image is whole and right."""
         if self._received != self._size:
             self._bad(f"ends at byte {self._received} of {self._size}")
-        if self._files:
-            self._bad(f"{next(iter(self._files))} is missing")
+        missing = ["app.json"] if self._files is None else list(self._files)
+        if missing:
+            self._bad(f"{missing[0]} is missing")
         if _hex(self._hash) != self._id:
             self._bad("its SHA-256 is not its id")
 

@@ -10,14 +10,15 @@ from kodkod.storage.image import Unpacker
 class Staging:
     """One image that is being received. Whatever goes wrong, nothing of it is left."""
 
+    _unpacker = None
+
     def __init__(self, store, id, size):
         self._path = store.path(id)
         self._store = store
         self._flash = store.flash
         self._directory = spare(store)
-        self._unpacker = Unpacker(self._flash, self._directory, id, size)
         store.busy.add(self._directory)
-        self._do(self._start, size)
+        self._do(self._start, id, size)
 
     def write(self, data):
         """Takes the next bytes of the image."""
@@ -32,7 +33,8 @@ class Staging:
         if not self._directory:
             return
         try:
-            self._unpacker.close()
+            if self._unpacker:
+                self._unpacker.close()
         except OSError:
             pass  # a full flash says so again here
         try:
@@ -51,7 +53,8 @@ class Staging:
             self.abort()
             raise self._flash.full(error)
 
-    def _start(self, size):
+    def _start(self, id, size):
+        self._unpacker = Unpacker(self._flash, self._directory, id, size)
         apps = self._store.root + "/apps"
         self._flash.make(apps)
         info = self._flash.statvfs(apps)
