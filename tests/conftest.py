@@ -76,17 +76,17 @@ class DeviceFile(pytest.File):
                 continue
             for name in names:
                 suffix = "" if where == "micropython" else "[cpython]"
-                yield DeviceTest.from_parent(self, name=name + suffix, function=name, where=where)
+                yield DeviceTest.from_parent(self, name=name + suffix, target=name, where=where)
 
     def outcome(self, test: DeviceTest) -> Outcome:
         if test.where not in self.outcomes:
             chosen = [
-                item.function
+                item.target
                 for item in self.session.items
                 if isinstance(item, DeviceTest) and (item.parent, item.where) == (self, test.where)
             ]
             self.outcomes[test.where] = self._run(test.where, chosen)
-        return self.outcomes[test.where][test.function]
+        return self.outcomes[test.where][test.target]
 
     def _run(self, where: str, names: list[str]) -> dict[str, Outcome]:
         seconds = int(self.settings.get("timeout", DEFAULT_TIMEOUT_S))
@@ -156,9 +156,9 @@ def _outcomes(names: Iterable[str], text: str, ended: str) -> dict[str, Outcome]
 class DeviceTest(pytest.Item):
     """One test function of a device file."""
 
-    def __init__(self, *, function: str, where: str, **rest: object) -> None:
+    def __init__(self, *, target: str, where: str, **rest: object) -> None:
         super().__init__(**rest)  # type: ignore[arg-type]
-        self.function = function
+        self.target = target
         self.where = where
 
     def runtest(self) -> None:
@@ -177,18 +177,11 @@ class DeviceTest(pytest.Item):
         return self.path, None, self.name
 
 
-def _with_source(lines: Iterable[str]) -> Iterator[str]:
-    """MicroPython's tracebacks name a line but do not show it."""
-    shown = False
-    for line in lines:
-        if shown and line.startswith("    "):
-            yield line
-            continue
+def _with_source(lines: list[str]) -> Iterator[str]:
+    """MicroPython's tracebacks name a line but do not show it; CPython's do."""
+    for line, after in zip(lines, [*lines[1:], ""], strict=True):
         yield line
         frame = FRAME.fullmatch(line)
-        path = UNIT / frame[1] if frame else None
-        shown = False
-        if frame and path and path.is_file():
-            source = path.read_text(encoding="utf-8").splitlines()
-            if int(frame[2]) <= len(source):
-                yield "    " + source[int(frame[2]) - 1].strip()
+        if frame and not after.startswith("    ") and Path(frame[1]).is_file():
+            source = Path(frame[1]).read_text(encoding="utf-8").splitlines()
+            yield "    " + source[int(frame[2]) - 1].strip()

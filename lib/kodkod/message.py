@@ -241,7 +241,7 @@ def unpack(buffer):
                 key = value
             else:
                 raise ValueError
-            if kind >= _LIST:
+            if kind >= _LIST and number:
                 stack.append((target, left, key))
                 target = value
                 left = number
