@@ -66,7 +66,7 @@ def to_wire(exc):
     except Exception:
         code = RemoteError.code
         message = name
-    return [code, _text(message[:_MESSAGE]), name, _text(trace[-_TRACEBACK:])]
+    return [code, _text(message[:_MESSAGE]), _text(name[:60]), _text(trace[-_TRACEBACK:])]
 
 
 def _trace(exc):
@@ -84,6 +84,6 @@ def _text(text):
     from kodkod.message import copy
 
     try:
-        return copy(text, 2 * _MESSAGE if len(text) <= _MESSAGE else 2 * _TRACEBACK)
+        return copy(text, 2 * _MESSAGE if len(text) <= _MESSAGE else _TRACEBACK + 100)
     except KodkodError:
         return "".join([c if c < "\x7f" else "?" for c in text])
