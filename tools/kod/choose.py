@@ -162,7 +162,7 @@ def _at(host: str, port: int) -> config.Known:
 
 
 def _unknown_name(name: str) -> config.Known:
-    heard = [one for one in discover.scan(_SCAN, lambda one: one.name == name)]
+    heard = discover.scan(_SCAN, lambda one: one.name == name)
     match = [one for one in heard if name in (one.name, one.id)]
     if not match:
         known = ", ".join(sorted({one.name for one in config.devices()})) or "none"

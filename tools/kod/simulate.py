@@ -511,7 +511,8 @@ class Simulator:
 def _register(flash: Flash) -> None:
     """Makes the device known on this computer, and forgets those whose folder is gone."""
     for known in config.devices():
-        if known.is_simulated and not Path(known.folder).is_dir():
+        made_anew = known.folder == str(flash.folder) and known.id != flash.known.id
+        if known.is_simulated and (made_anew or not Path(known.folder).is_dir()):
             config.forget(known)
     config.remember(flash.known)
 

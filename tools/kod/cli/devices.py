@@ -103,7 +103,7 @@ def _add(args: argparse.Namespace, out: Output) -> int:
 def _show_devices(out: Output) -> int:
     last = config.last_used()
     running = {found.id for found in discover.simulated()}
-    shown = [
+    shown: list[dict[str, Any]] = [
         {
             "name": known.name,
             "id": known.id,
@@ -124,7 +124,7 @@ def _show_devices(out: Output) -> int:
                 f"{'*' if one['last_used'] else ' '} {one['name']}",
                 one["id"],
                 one["chip"] or "-",
-                (one["address"] or "-") + (" (not running)" if one["running"] is False else ""),
+                str(one["address"] or "-") + (" (not running)" if one["running"] is False else ""),
             )
             for one in shown
         ]

@@ -9,17 +9,28 @@ from kod.cli.parse import define, duration_ms
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
+    """How an installed app runs."""
     add = parser.add_argument
     add("--interval", type=duration_ms, metavar="TIME", help="start it anew every TIME (10s, 5m)")
-    add("--timeout", type=duration_ms, metavar="TIME", help="stop it after TIME")
-    add("--limit", type=duration_ms, metavar="TIME", help="longest step before it is a runaway")
+    limits(parser)
     add(
         "--restart",
         choices=("never", "on-failure", "always"),
         help="what happens when it ends (default: on-failure)",
     )
     add("--after", action="append", metavar="NAME", help="start it after this app at boot")
-    add(
+    define_option(parser)
+
+
+def limits(parser: argparse.ArgumentParser) -> None:
+    """Bounds in time, also for what only runs for the moment."""
+    add = parser.add_argument
+    add("--timeout", type=duration_ms, metavar="TIME", help="stop it after TIME")
+    add("--limit", type=duration_ms, metavar="TIME", help="longest step before it is a runaway")
+
+
+def define_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "-D",
         "--define",
         action="append",
@@ -32,11 +43,11 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """Only what was given: the device has the defaults."""
     chosen = {
-        "interval_ms": args.interval,
+        "interval_ms": getattr(args, "interval", None),
         "timeout_ms": args.timeout,
         "limit_ms": args.limit,
-        "restart": args.restart,
-        "after": args.after,
+        "restart": getattr(args, "restart", None),
+        "after": getattr(args, "after", None),
         "defines": dict(args.define) if args.define else None,
     }
     return {key: value for key, value in chosen.items() if value is not None}

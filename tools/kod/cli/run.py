@@ -1,0 +1,62 @@
+"""kod run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from kod.cli.build import add_build, built
+from kod.cli.devices import one
+from kod.cli.output import Output, paint
+from kod.cli.parse import add_device
+from kod.cli.settings import define_option, limits, settings_of
+from kod.errors import BadInput
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("file", type=Path, help="the program, or an image made by kod build")
+    add("args", nargs=argparse.REMAINDER, help="arguments for its main")
+    limits(parser)
+    define_option(parser)
+    add_build(parser)
+    add("--detach", action="store_true", help="leave it running and return")
+    add("--heap", help="size of the heap with -d host, as 160k or 2m")
+    add_device(parser)
+
+
+def _run(args: argparse.Namespace, out: Output) -> int:
+    if args.device == ["host"]:
+        from kod import host
+
+        if args.detach:
+            raise BadInput("--detach is for devices")
+        return host.run(args.file, args.args, args.heap)
+    image = built(args, out)
+    settings = settings_of(args)
+    if args.args:
+        settings["args"] = args.args
+    if args.detach:
+        settings["detach"] = True
+    with one(args) as device:
+        text = f"{args.file.name} to '{device.name}'"
+        run = device.run(
+            image, settings, progress=lambda sent, total: out.progress(text, sent, total)
+        )
+        out.end_progress()
+        if args.detach:
+            out.note(f"{args.file.name} runs on '{device.name}' until the device restarts")
+            return 0
+        out.note(f"{args.file.name} runs on '{device.name}'; Ctrl-C stops it")
+        with run:
+            for ms, level, line in run.lines():
+                if out.as_json:
+                    out.json({"ms": ms, "level": level, "text": line})
+                else:
+                    out.line(paint(line, "red") if level == 3 else line)
+    if run.reason not in ("ended", None):
+        out.note(f"kod: {args.file.name} {run.reason} (code {run.code})")
+    return run.code or 0
+
+
+VERBS = {"run": (_arguments, _run)}

@@ -1,0 +1,376 @@
+"""A device as a library: find it, install and run apps, read logs, call services.
+
+with Device.find("desk") as device:
+    device.install("clock", "clock.py")
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from kod import choose, config, simulate
+from kod.errors import BadInput, NotAllowed, UserError
+
+if TYPE_CHECKING:
+    from kod.build import Image
+    from kod.link import Connection, Notifications, RemoteService
+
+APPS = "b7f2a1de-0001-4c1e-9a53-6b6f646b6f64"
+LOG = "b7f2a1de-0002-4c1e-9a53-6b6f646b6f64"
+DEVICE = "b7f2a1de-0003-4c1e-9a53-6b6f646b6f64"
+
+PIECE = 1024  # bytes of an image in one call
+_BOOT_S = 8.0  # from the start of a simulated device to its first answer
+_STOP_MS = 15_000  # a stop waits for the app's `finally` blocks
+_FLASH_MS = 30_000  # a write to flash may have to wait for an erase
+_SETTLE_S = 0.3  # in which a first version shows whether it starts at all
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a log. `lost` counts what was lost just before it."""
+
+    seq: int
+    ms: int
+    level: int
+    app: str
+    text: str
+    lost: int = 0
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What an install did. `sent` is 0 when the device had the image."""
+
+    name: str
+    id: str
+    size: int
+    sent: int
+    replaced: bool
+    unchanged: bool
+    seconds: float
+
+
+class AppFailure(UserError):
+    """The app does not do what it was installed for; `detail` is its traceback."""
+
+
+class Run:
+    """An app that runs for the moment; closing this stops it."""
+
+    def __init__(self, stream: Notifications) -> None:
+        self._stream = stream
+        self.code: int | None = None
+        self.reason: str | None = None
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def lines(self) -> Iterator[tuple[int, int, str]]:
+        """(ms, level, text) of each line that it prints, until it ends."""
+        for kind, *rest in self._stream:
+            if kind == "log":
+                yield rest[0], rest[1], rest[2]
+            elif kind == "end":
+                self.code, self.reason = rest
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        for _ in self.lines():
+            pass
+        return self.code or 0
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class Device:
+    """A device that kod is connected to. Errors are those of `kodkod.errors` and `kod.errors`."""
+
+    def __init__(self, connection: Connection, known: config.Known) -> None:
+        self.connection = connection
+        self.known = known
+        self._open: dict[str, RemoteService] = {}
+
+    @classmethod
+    def find(cls, which: str | None = None) -> Device:
+        """Connects to the device called `which`, or to the one that `kod` would use without -d."""
+        return cls.connect(choose.targets([which] if which else [])[0])
+
+    @classmethod
+    def connect(cls, target: choose.Target) -> Device:
+        """Connects to a device that was chosen; looks for it when it has moved."""
+        if target.console:
+            raise BadInput(f"{target.console}: kod reaches devices over the network only")
+        if len(target.known.key) != 32:
+            raise NotAllowed(f"no key is known here for '{target.label}'; kod setup makes one")
+        connection, known = _dial(target.known)
+        device = cls(connection, _remember(known, connection.hello))
+        device._set_clock()
+        return device
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.connection.close()
+
+    @property
+    def name(self) -> str:
+        return self.known.name
+
+    @property
+    def id(self) -> str:
+        return self.known.id
+
+    @property
+    def address(self) -> str:
+        return self.known.address
+
+    # Services
+
+    def open(
+        self, service: str, major: int | None = None, minor: int = 0, timeout_ms: int = 5000
+    ) -> RemoteService:
+        """Opens a service by its name, or by its uuid and version."""
+        return self.connection.open(service, major, minor, timeout_ms)
+
+    def call(
+        self, service: str, method: int | str, arguments: Any = None, timeout_ms: int = 10_000
+    ) -> Any:
+        """Calls one method of a service that is opened for it."""
+        with self.open(service) as opened:
+            return opened.call(method, arguments, timeout_ms)
+
+    def services(self) -> list[dict[str, Any]]:
+        """What is provided, and by which app."""
+        listing: list[dict[str, Any]] = self._call(DEVICE, "services")
+        return listing
+
+    # The device
+
+    def about(self) -> dict[str, Any]:
+        """Names, versions, free memory and flash (bytes), uptime (ms)."""
+        record: dict[str, Any] = self._call(DEVICE, "info")
+        return record
+
+    def ping(self) -> float:
+        """Milliseconds that an empty request takes."""
+        return self.connection.ping()
+
+    def reset(self) -> None:
+        """Stops the apps gracefully, then restarts the device."""
+        self._call(DEVICE, "reset")
+
+    # Apps
+
+    def list(self) -> list[dict[str, Any]]:
+        """A record of each app."""
+        records: list[dict[str, Any]] = self._call(APPS, "list")
+        return records
+
+    def info(self, name: str) -> dict[str, Any]:
+        """All that is known of an installed app."""
+        record: dict[str, Any] = self._call(APPS, "info", name)
+        return record
+
+    def start(self, name: str) -> None:
+        self._call(APPS, "start", name, timeout_ms=_FLASH_MS)
+
+    def stop(self, name: str) -> None:
+        """Stops an app gracefully; it stays stopped until it is started again."""
+        self._call(APPS, "stop", name, timeout_ms=_STOP_MS)
+
+    def restart(self, name: str) -> None:
+        self._call(APPS, "restart", name, timeout_ms=_STOP_MS)
+
+    def uninstall(self, name: str, keep_data: bool = False) -> None:
+        self._call(APPS, "uninstall", name, keep_data, timeout_ms=_FLASH_MS)
+
+    def configure(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Changes settings of an installed app and restarts it; None takes one back."""
+        self._call(APPS, "config", name, dict(settings), timeout_ms=_FLASH_MS)
+
+    def install(
+        self,
+        name: str,
+        source: str | Path | Image,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        wait: bool = True,
+        progress: Progress | None = None,
+        **build: Any,
+    ) -> Installed:
+        """Installs a program or an image that was built, and starts it.
+
+        Waits until a new version has passed its probation, or a first one has started;
+        AppFailure when it did not. `build` is what `kod.build.build_image` takes.
+        """
+        image = self.build(source, **build)
+        began = time.monotonic()
+        sent = self.send(image, progress)
+        done = self._call(
+            APPS, "install", name, image.id, dict(settings or {}), timeout_ms=_FLASH_MS
+        )
+        if wait and not done["unchanged"]:
+            self._judge(name, done["probation_ms"])
+        return Installed(
+            name=name,
+            id=image.id,
+            size=len(image.data),
+            sent=sent,
+            replaced=done["replaced"],
+            unchanged=done["unchanged"],
+            seconds=time.monotonic() - began,
+        )
+
+    def run(
+        self,
+        source: str | Path | Image,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        progress: Progress | None = None,
+        **build: Any,
+    ) -> Run:
+        """Runs a program for the moment."""
+        image = self.build(source, **build)
+        self.send(image, progress)
+        handle = self._call(APPS, "run", image.id, dict(settings or {}), timeout_ms=_FLASH_MS)
+        return Run(self._service(APPS).notifications(handle))
+
+    def build(self, source: str | Path | Image, **options: Any) -> Image:
+        """The image of a program for this device; an image is taken as it is."""
+        from kod.build import build_image
+
+        return build_image(Path(source), **options) if isinstance(source, (str, Path)) else source
+
+    def send(self, image: Image, progress: Progress | None = None) -> int:
+        """Sends an image unless the device has it; returns how many bytes were sent."""
+        size = len(image.data)
+        handle = self._call(APPS, "upload", image.id, size, timeout_ms=_FLASH_MS)
+        if handle is None:
+            return 0
+        apps = self._service(APPS)
+        try:
+            pieces = _pieces(image.data)
+            calls = (("write", [handle, piece]) for piece in pieces)
+            for count, _ in enumerate(apps.call_many(calls, timeout_ms=_FLASH_MS), 1):
+                if progress:
+                    progress(min(count * PIECE, size), size)
+            apps.call("commit", [handle], timeout_ms=_FLASH_MS)
+        finally:
+            apps.close_handle(handle)  # what was not committed is removed there
+        return size
+
+    # Logs
+
+    def log(self, name: str | None = None, since: int = 0) -> Iterator[Line]:
+        """The lines that the device kept, of one app or of all."""
+        while entries := self._call(LOG, "read", name, since):
+            for entry in entries:
+                yield Line(*entry)
+            since = entries[-1][0]
+
+    def follow(self, name: str | None = None, since: int = 0) -> Iterator[Line]:
+        """Lines after number `since` as they come, until the link ends."""
+        handle = self._call(LOG, "follow", name, since)
+        stream = self._service(LOG).notifications(handle)
+        lost = 0
+        try:
+            for entries in stream:
+                for seq, ms, level, app, text in entries:
+                    yield Line(seq, ms, level, app, text, stream.lost - lost)
+                    lost = stream.lost
+        finally:
+            stream.close()
+
+    # Inside
+
+    def _service(self, uuid: str) -> RemoteService:
+        if uuid not in self._open:
+            self._open[uuid] = self.connection.open(uuid, 1, 0)
+        return self._open[uuid]
+
+    def _call(self, uuid: str, method: str, *arguments: Any, timeout_ms: int = 10_000) -> Any:
+        return self._service(uuid).call(method, list(arguments), timeout_ms)
+
+    def _set_clock(self) -> None:
+        if not self.known.is_simulated:
+            with contextlib.suppress(Exception):  # a device without a clock still runs apps
+                self._call(DEVICE, "set_time", int(time.time()))
+
+    def _judge(self, name: str, probation_ms: int) -> None:
+        if probation_ms:
+            verdict = self._call(APPS, "verdict", name, timeout_ms=probation_ms + _FLASH_MS)
+            if not verdict["ok"]:
+                raise AppFailure(
+                    f"the new version of '{name}' failed; the one before it runs again "
+                    f"(kod logs {name})",
+                    detail=verdict["traceback"] or "",
+                )
+            return
+        time.sleep(_SETTLE_S)
+        record = self.info(name)
+        if record.get("state") != "running" and record.get("code"):
+            raise AppFailure(
+                f"'{name}' is installed but failed ({record['reason']}); kod logs {name}",
+                detail=record.get("traceback") or "",
+            )
+
+
+def _pieces(data: bytes) -> Sequence[bytes]:
+    return [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
+
+
+def _dial(known: config.Known) -> tuple[Connection, config.Known]:
+    """A connection, and the device with the address where it was found."""
+    from kod.link import LinkLost, connect_tcp
+
+    deadline = time.monotonic() + _BOOT_S
+    key = bytes.fromhex(known.key)
+    while known.host:
+        try:
+            return connect_tcp(known.host, known.port, key), known
+        except LinkLost:
+            run = simulate.running(Path(known.folder)) if known.is_simulated else None
+            if run is None or time.monotonic() > deadline:
+                break
+            known = replace(known, host=run["host"], port=run["port"])
+            time.sleep(0.03)  # it boots
+    again = choose.find_again(known)
+    if again is None:
+        raise choose.not_there(known)
+    return connect_tcp(again.host, again.port, key), again
+
+
+def _remember(known: config.Known, hello: Mapping[str, Any]) -> config.Known:
+    """What the device says of itself, once it has proved the key, is what is kept."""
+    now = replace(
+        known,
+        id=hello.get("id") or known.id,
+        name=hello.get("name") or known.name,
+        chip=known.chip if known.is_simulated else hello.get("chip") or known.chip,
+    )
+    if config.by_id(now.id) != now:
+        config.remember(now)
+    config.set_last_used(now.id)
+    return now
