@@ -11,7 +11,7 @@ from kod import config, discover, simulate
 from kod.errors import BadInput, NotAllowed, NotThere, Unreachable, UserError
 
 DEFAULT_PORT = 9190
-_SCAN = 1.5  # seconds; a device repeats its beacon and answers a question at once
+SCAN_S = 1.5  # seconds; a device repeats its beacon and answers a question at once
 _ADDRESS = re.compile(r"(\d+\.\d+\.\d+\.\d+|\[[0-9a-fA-F:]+\]|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)")
 
 
@@ -91,7 +91,7 @@ def _default() -> Target:
 
 
 def _first_time() -> Target:
-    heard = discover.scan(_SCAN, until=lambda _: False)
+    heard = discover.scan(SCAN_S, until=lambda _: False)
     if not heard:
         raise NotThere(_none())
     names = ", ".join(f"'{one.name}' at {one.host}" for one in heard)
@@ -162,7 +162,7 @@ def _at(host: str, port: int) -> config.Known:
 
 
 def _unknown_name(name: str) -> config.Known:
-    heard = discover.scan(_SCAN, lambda one: one.name == name)
+    heard = discover.scan(SCAN_S, lambda one: one.name == name)
     match = [one for one in heard if name in (one.name, one.id)]
     if not match:
         known = ", ".join(sorted({one.name for one in config.devices()})) or "none"
@@ -179,7 +179,7 @@ def find_again(known: config.Known) -> config.Known | None:
     """The device at its new address, when it is not at the one that was remembered."""
     if known.is_simulated:
         return None
-    heard = discover.scan(_SCAN, until=lambda one: one.id == known.id)
+    heard = discover.scan(SCAN_S, until=lambda one: one.id == known.id)
     match = next((one for one in heard if one.id == known.id), None)
     return replace(known, host=match.host, port=match.port) if match else None
 

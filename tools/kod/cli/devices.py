@@ -51,30 +51,27 @@ def one(args: argparse.Namespace) -> Device:
 
 
 def _devices_arguments(parser: argparse.ArgumentParser) -> None:
-    what = parser.add_subparsers(dest="what", metavar="add|use|forget", required=False)
-    add = what.add_parser("add", help="tell kod the key of a device at an address")
-    add.add_argument("address", help="HOST or HOST:PORT")
-    add.add_argument("--key", required=True, help="32 hexadecimal digits")
-    use = what.add_parser("use", help="make a device the one that is used without -d")
-    use.add_argument("name", help="name or id")
-    forget = what.add_parser("forget", help="forget a device and its key")
-    forget.add_argument("name", help="name or id")
+    add = parser.add_argument
+    add("what", nargs="?", choices=("add", "use", "forget"), help="add a device by its address,")
+    add("name", nargs="?", help="use one by default, or forget one: name, id, HOST or HOST:PORT")
+    add("--key", help="the key of the device to add: 32 hexadecimal digits")
 
 
 def _devices(args: argparse.Namespace, out: Output) -> int:
+    if args.what is None:
+        return _show_devices(out)
+    if args.name is None:
+        raise BadInput(f"kod devices {args.what} is followed by a device")
     if args.what == "add":
         return _add(args, out)
+    known = _known(args.name)
     if args.what == "use":
-        known = choose.target(args.name).known
         config.set_last_used(known.id)
         out.note(f"'{known.name}' is used when no -d is given")
-        return 0
-    if args.what == "forget":
-        known = _known(args.name)
+    else:
         config.forget(known)
         out.note(f"'{known.name}' ({known.id}) is forgotten, and its key with it")
-        return 0
-    return _show_devices(out)
+    return 0
 
 
 def _known(name: str) -> config.Known:
@@ -88,9 +85,9 @@ def _known(name: str) -> config.Known:
 
 
 def _add(args: argparse.Namespace, out: Output) -> int:
-    key = args.key.lower()
+    key = (args.key or "").lower()
     if len(key) != 32 or set(key) - set("0123456789abcdef"):
-        raise BadInput("a key is 32 hexadecimal digits")
+        raise BadInput("--key is missing or is not 32 hexadecimal digits")
     address = choose.address(args.address) or choose.address(f"{args.address}:9190")
     if address is None:
         raise BadInput(f"'{args.address}' is no address; write HOST or HOST:PORT")

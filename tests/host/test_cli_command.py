@@ -1,0 +1,266 @@
+"""The command line itself: overview, verbs, mistakes, options, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kod import cli, config
+from kod.cli import parse
+from kod.cli.output import Output, duration, size
+from kod.cli.verbs import VERBS
+from kod.errors import BadInput, UserError, exit_code
+
+from kodkod import errors as device_errors
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("KOD_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+def said(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    code = cli.main(list(argv))
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = said(capsys, "--help")
+    assert code == 0
+    for verb in VERBS:
+        assert f"\n  {verb} " in out
+    assert said(capsys, "help")[1] == out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_and_json(capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([verb, "--help"])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"usage: kod {verb} ")
+    assert "--json" in out
+    with pytest.raises(SystemExit):
+        cli.main(["help", verb])
+    assert capsys.readouterr().out == out
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        ([], "kod: a verb is missing; 'kod --help' lists them"),
+        (["lst"], "kod: 'lst' is no verb of kod; did you mean 'list'?"),
+        (["frobnicate"], "kod: 'frobnicate' is no verb of kod; 'kod --help' lists them"),
+        (["container"], "kod: kod container is followed by install, uninstall or list"),
+        (["container", "stop"], "kod: kod container is followed by install, uninstall or list"),
+        (["stop"], "kod: stop: the following arguments are required: name"),
+        (["list", "--nonsense"], "kod: list: unrecognized arguments: --nonsense"),
+        (["list", "-d"], "kod: list: argument -d/--device: expected one argument"),
+        (["install", "a b", "x.py"], "kod: install: argument name: 'a b' cannot name an app"),
+        (["install", "../x", "x.py"], "kod: install: argument name: '../x' cannot name an app"),
+        (["install", "x"], "kod: install: the following arguments are required: file"),
+        (["install", "x", "y.py", "--interval", "soon"], "kod: install: argument --interval:"),
+        (["install", "x", "y.py", "--restart", "maybe"], "kod: install: argument --restart:"),
+        (["install", "x", "y.py", "-D", "=1"], "kod: install: argument -D/--define: '=1' has no"),
+        (["simulate", "--port", "70000"], "kod: simulate: argument --port: '70000' is no port"),
+        (["simulate", "--heap", "lots"], "kod: simulate: argument --heap: 'lots' is no size"),
+        (["list", "--all", "-d", "x"], "kod: --all and -d exclude each other"),
+        (["list", "-d", "host"], "kod: this works on a device; 'host' is for kod run"),
+        (["devices", "add", "1.2.3.4", "--key", "00"], "kod: --key is missing or is not 32 hex"),
+        (["devices", "use"], "kod: kod devices use is followed by a device"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_2(
+    capsys: pytest.CaptureFixture[str], argv: list[str], line: str
+) -> None:
+    code, out, err = said(capsys, *argv)
+    assert (code, out) == (2, "")
+    assert err.startswith(line)
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["list", "-d", "nowhere"], "kod: no device 'nowhere' (known here: none)"),
+        (["list", "-d", "sim"], "kod: no simulated device runs; kod simulate starts one"),
+        (["list", "-d", "127.0.0.1:1"], "kod: nothing answers at 127.0.0.1:1"),
+        (["list"], "kod: no device is known here and none was heard; kod simulate starts one"),
+        (["list", "--all"], "kod: no device is known here and none was heard"),
+        (["devices", "forget", "x"], "kod: no device 'x' is known here; kod devices lists them"),
+        (["simulate", "--stop"], "kod: no simulated device runs on "),
+    ],
+)
+def test_no_such_device_is_one_line_and_3(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    argv: list[str],
+    line: str,
+) -> None:
+    monkeypatch.setattr("kod.choose.SCAN_S", 0.05)
+    code, out, err = said(capsys, *argv)
+    assert (code, out) == (3, "")
+    assert err.startswith(line)
+    assert err.count("\n") == 1
+
+
+def test_an_error_is_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = said(capsys, "devices", "forget", "x", "--json")
+    assert json.loads(out) == {
+        "code": code,
+        "error": "no device 'x' is known here; kod devices lists them",
+        "type": "NotThere",
+    }
+    assert err.startswith("kod: ")
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_home: object = None) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(config, "devices", broken)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["devices"])
+
+
+def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(config, "devices", interrupted)
+    assert cli.main(["devices"]) == 130
+
+
+def test_options_stand_before_or_behind_the_verb() -> None:
+    split = parse.split
+    assert split(["-d", "desk", "--json", "list", "-x"]) == (
+        ["-d", "desk", "--json"],
+        "list",
+        ["-x"],
+    )
+    assert split(["--device=desk", "list"]) == (["--device=desk"], "list", [])
+    assert split(["--version"]) == ([], "version", [])
+
+
+def test_a_quick_verb_loads_nothing_heavy() -> None:
+    program = (
+        "import sys, kod.cli; kod.cli.main(['version']);"
+        "heavy = {'asyncio', 'esptool', 'mpremote', 'cryptography', 'serial', 'littlefs',"
+        " 'subprocess', 'kod.link', 'kod.build'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "kod 0.1.0\n"
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -u -m kod --help | true; exit ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("10s", 10_000),
+        ("1500ms", 1500),
+        ("1h30m", 5_400_000),
+        ("0.5h", 1_800_000),
+        ("2min", 120_000),
+        ("1d", 86_400_000),
+        ("10", 10_000),
+        ("0", 0),
+        ("2.5", 2500),
+    ],
+)
+def test_durations(text: str, ms: int) -> None:
+    assert parse.duration_ms(text) == ms
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1", "10x", "s", "1 s", "1s2", "1e3", "--", "1,5s"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        parse.duration_ms(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [
+        ("a=1", ("a", 1)),
+        ("a=1.5", ("a", 1.5)),
+        ("a=true", ("a", True)),
+        ("a=hello", ("a", "hello")),
+        ("a=b=c", ("a", "b=c")),
+        ('a="1"', ("a", "1")),
+        ("a=[1,2]", ("a", [1, 2])),
+        ("a", ("a", True)),
+        ("a=", ("a", "")),
+        (" a = x ", ("a", "x")),
+    ],
+)
+def test_defines(text: str, pair: tuple[str, object]) -> None:
+    assert parse.define(text) == pair
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (0, "0 ms"),
+        (999, "999 ms"),
+        (12_000, "12 s"),
+        (184_000, "3 min 4 s"),
+        (180_000, "3 min"),
+        (7_500_000, "2 h 5 min"),
+        (273_600_000, "3 d 4 h"),
+    ],
+)
+def test_spans_of_time_as_people_say_them(ms: int, text: str) -> None:
+    assert duration(ms) == text
+
+
+def test_sizes_as_people_say_them() -> None:
+    assert [size(n) for n in (0, 999, 1000, 3900, 2_500_000)] == [
+        "0 B",
+        "999 B",
+        "1.0 KB",
+        "3.9 KB",
+        "2.5 MB",
+    ]
+
+
+def test_tables_have_numbers_to_the_right(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().table(("NAME", "N"), [("clock", 5), ("x", 1000)])
+    assert capsys.readouterr().out == "NAME      N\nclock     5\nx      1000\n"
+
+
+def test_every_device_error_has_an_exit_code() -> None:
+    codes = {
+        "AppNotFound": 3,
+        "ServiceNotFound": 3,
+        "VersionMismatch": 3,
+        "UnknownMethod": 3,
+        "CallTimeout": 4,
+        "ServiceClosed": 4,
+        "AuthFailed": 5,
+        "StorageFull": 1,
+        "ImageInvalid": 1,
+        "RemoteError": 1,
+    }
+    for name, code in codes.items():
+        assert exit_code(getattr(device_errors, name)("x")) == code, name
+    assert exit_code(BadInput("x")) == 2
+    assert exit_code(UserError("x")) == 1
+    assert exit_code(ValueError("x")) is None
