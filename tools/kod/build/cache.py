@@ -1,0 +1,55 @@
+"""Files that can be made or fetched again, by name; damaged ones count as absent."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from kod import config
+
+_KEEP = 64  # entries in one of the 256 folders of a kind
+
+
+def folder(kind: str) -> Path:
+    """Where `kind` lies: below $KOD_HOME when that is set, else in the user's cache."""
+    named = os.environ.get("KOD_HOME")
+    if not named:
+        return config.cache(kind)
+    return Path(named).expanduser().absolute() / "cache" / kind
+
+
+def get(kind: str, key: str) -> bytes | None:
+    """The data kept under `key` (hex), or None."""
+    try:
+        kept = _path(kind, key).read_bytes()
+    except OSError:
+        return None
+    data = kept[32:]
+    return data if hashlib.sha256(data).digest() == kept[:32] else None
+
+
+def put(kind: str, key: str, data: bytes) -> None:
+    """Keeps `data`; a cache that cannot be written is no reason to fail."""
+    path = _path(kind, key)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_room(path.parent)
+        handle, temporary = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(hashlib.sha256(data).digest() + data)
+        os.replace(temporary, path)
+    except OSError:
+        return
+
+
+def _path(kind: str, key: str) -> Path:
+    return folder(kind) / key[:2] / key[2:]
+
+
+def _make_room(place: Path) -> None:
+    entries = [(entry.stat().st_mtime, entry.path) for entry in os.scandir(place)]
+    if len(entries) >= _KEEP:
+        for _, path in sorted(entries)[: _KEEP // 2]:
+            Path(path).unlink(missing_ok=True)
