@@ -14,7 +14,6 @@ from kod.cli import parse
 from kod.cli.output import Output, duration, size
 from kod.cli.verbs import VERBS
 from kod.errors import BadInput, UserError, exit_code
-
 from kodkod import errors as device_errors
 
 
