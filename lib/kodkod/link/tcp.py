@@ -1,5 +1,5 @@
 # The link over TCP: lets in who has the key, then carries encrypted frames for a session.
-# A stranger costs two slots of 64 bytes for 5 s at most, and learns only that this is Kodkod.
+# A stranger costs one of two small slots for 5 s at most, and learns only that this is Kodkod.
 
 import asyncio
 import socket
@@ -7,17 +7,18 @@ from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
 
-from kodkod.errors import AuthFailed, Busy, Incompatible, KodkodError
+from kodkod.errors import AuthFailed
 
-from .cipher import BUSY, HELLO_SIZE, MAX_FRAME, Doorkeeper, frame_size, refusal
+from . import cipher
 from .remote import open_client
 from .session import Session
 
 _LINKS = const(4)
 _STRANGERS = const(2)
 _HANDSHAKE_S = const(5)
-_SLOW_MS = const(100)  # after the first wrong key, doubling
+_SLOW_MS = const(100)  # for all strangers after a wrong key, doubling with each
 _SLOWEST = const(5)  # doublings
+_BUSY = const(1)
 
 
 def _until(queue, sock):
@@ -37,8 +38,7 @@ async def _read(sock, view):
             raise EOFError
 
 
-async def _write(sock, data):
-    view = memoryview(data)
+async def _write(sock, view):
     while len(view):
         count = sock.write(view)
         if count is None:
@@ -47,101 +47,89 @@ async def _write(sock, data):
             view = view[count:]
 
 
-class TcpCarrier:
+class Carrier:
     """Encrypted frames over a connected socket."""
 
     def __init__(self, sock, ciphers):
         self._sock = sock
-        self._sealer, self._opener = ciphers
-        self._frame = memoryview(bytearray(MAX_FRAME))
+        self._cipher = ciphers
+        self._buffer = None
 
     async def receive(self):
         """The next payload: a view that is good until the next call."""
         # Wait even when there is something: a host that sends fast must not hold up the rest.
         await _until(asyncio.core._io_queue.queue_read, self._sock)
-        frame = self._frame
+        frame = self._buffer
+        if not frame:
+            frame = self._buffer = memoryview(bytearray(cipher.FRAME))
         await _read(self._sock, frame[:2])
-        frame = frame[: frame_size(frame)]
+        frame = frame[: cipher.frame_size(frame)]
         await _read(self._sock, frame[2:])
-        return self._opener.open(frame)
+        return self._cipher.open(frame)
 
     async def send(self, payload):
         """Send one payload; one task at a time."""
-        await _write(self._sock, self._sealer.seal(payload))
+        await _write(self._sock, self._cipher.seal(payload))
 
     def close(self):
+        """Hang up."""
         self._sock.close()
 
 
-class _Door:
-    # Who is on the threshold, who is in, and how long strangers wait after wrong keys.
+class Door:
+    """Who is on the threshold, how many are in, and how long strangers wait after wrong keys."""
 
     def __init__(self, key, hello, start_app):
         self._key = key
         self._hello = hello
         self._start_app = start_app
-        self._strangers = []  # [task, socket, begun] of handshakes, the oldest first
+        self._strangers = []  # tasks of handshakes, the oldest first
         self._links = 0
         self._wrong = 0  # keys in a row
         self._opens_at = ticks_ms()
 
     def arrived(self, sock, address):
         """Begin a handshake; the oldest one that is not through makes room for it."""
-        sock.setblocking(False)
-        try:
-            sock.setsockopt(6, 1, 1)  # TCP_NODELAY
-        except OSError:
-            pass
         if len(self._strangers) == _STRANGERS:
-            task, oldest, begun = self._strangers.pop(0)
-            task.cancel()
-            if not begun:
-                oldest.close()
-        stranger = [None, sock, False]
-        self._strangers.append(stranger)
-        name = "host:" + (address[0] if isinstance(address, tuple) else "local")
-        stranger[0] = asyncio.create_task(self._greet(stranger, name))
+            self._strangers.pop(0).cancel()
+        self._strangers.append(asyncio.create_task(self._greet(sock, address)))
 
-    async def _greet(self, stranger, name):
-        sock = stranger[1]
-        stranger[2] = True  # from here on it closes the socket itself
+    async def _greet(self, sock, address):
         try:
-            ciphers = await asyncio.wait_for(self._handshake(sock), _HANDSHAKE_S)
-            self._start_app(name, self._serve(TcpCarrier(sock, ciphers)))
+            sock.setblocking(False)
+            sock.setsockopt(6, 1, 1)  # TCP_NODELAY
+            carrier = await asyncio.wait_for(self._handshake(sock), _HANDSHAKE_S)
+            name = address[0] if isinstance(address, tuple) else "local"
+            self._start_app("host:" + name, self._serve(carrier))
             sock = None
-        except (OSError, EOFError, KodkodError, asyncio.TimeoutError):
+        except (OSError, EOFError, AuthFailed, asyncio.TimeoutError):
             pass
         finally:
-            if stranger in self._strangers:
-                self._strangers.remove(stranger)
             if sock:
                 sock.close()
+            task = asyncio.current_task()
+            if task in self._strangers:
+                self._strangers.remove(task)
 
     async def _handshake(self, sock):
-        data = bytearray(HELLO_SIZE)
-        await _read(sock, memoryview(data))
+        buffer = memoryview(bytearray(cipher.HELLO))
+        await _read(sock, buffer)
         delay = ticks_diff(self._opens_at, ticks_ms())
         if 0 < delay <= _SLOW_MS << _SLOWEST:  # more is a clock that has gone round
             await asyncio.sleep_ms(delay)
-        if self._links >= _LINKS:
-            await _write(sock, refusal(BUSY))
-            raise Busy("too many links")
-        keeper = Doorkeeper(self._key)
-        try:
-            answer = keeper.answer(bytes(data))
-        except Incompatible as exc:
-            await _write(sock, exc.reply)
-            raise
-        await _write(sock, answer)
-        await _read(sock, memoryview(data))
-        try:
-            ciphers = keeper.check(data)
-        except AuthFailed:
+        reply, handshake = cipher.answer(self._key, bytes(buffer))
+        if handshake and self._links >= _LINKS:
+            reply, handshake = cipher.refusal(_BUSY), None
+        await _write(sock, reply)
+        if not handshake:
+            raise EOFError
+        await _read(sock, buffer)
+        if not cipher.same(buffer, handshake.proof(b"H")):
             self._opens_at = ticks_add(ticks_ms(), _SLOW_MS << self._wrong)
             self._wrong = min(self._wrong + 1, _SLOWEST)
-            raise
+            raise EOFError
         self._wrong = 0
-        return ciphers
+        return Carrier(sock, handshake.cipher(b"D", b"H"))
 
     async def _serve(self, carrier):
         self._links += 1
@@ -152,12 +140,12 @@ class _Door:
 
 
 async def serve(port, key, hello, start_app, host="0.0.0.0"):
-    """Serve hosts that prove `key` (16 bytes) for ever.
+    """Serve, for ever, hosts that prove `key` (16 bytes).
 
-    `hello` is a dict, told after that proof. `start_app(name, coroutine)` runs a session as an
-    app of its own.
+    `hello` is a dict that they are told after that proof. `start_app(name, coroutine)` runs a
+    session as an app of its own.
     """
-    door = _Door(key, hello, start_app)
+    door = Door(key, hello, start_app)
     listener = socket.socket()
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -167,10 +155,10 @@ async def serve(port, key, hello, start_app, host="0.0.0.0"):
         while True:
             await _until(asyncio.core._io_queue.queue_read, listener)
             try:
-                sock, address = listener.accept()
-            except OSError:  # gone again, or no socket left
-                await asyncio.sleep_ms(100)
-            else:
-                door.arrived(sock, address)
+                door.arrived(*listener.accept())
+            except OSError:  # gone again, or no socket is left
+                pass
+            # A flood gets a part of the time, and a handshake begins before the next can end it.
+            await asyncio.sleep_ms(10)
     finally:
         listener.close()
