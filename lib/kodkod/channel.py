@@ -20,7 +20,7 @@ class Signal:
     def __init__(self):
         self._tasks = []
 
-    def notify(self):
+    def set(self):
         for task in self._tasks:
             wake(task)
 
@@ -54,7 +54,7 @@ class Channel(Signal):
             return False
         self._values.append(value)
         if self._tasks:
-            self.notify()
+            self.set()
         return True
 
     async def send(self, value):
@@ -69,5 +69,5 @@ class Channel(Signal):
             await self.wait()
         value = self._values.pop(0)
         if self._tasks:
-            self.notify()
+            self.set()
         return value

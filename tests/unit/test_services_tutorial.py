@@ -10,7 +10,7 @@ from kodkod.services import (
     ServiceResourceProxy,
     ServiceSelector,
 )
-from kodkod.services import kernel, registry
+from kodkod.services import kernel, plain, registry
 
 
 class NotificationService:
@@ -120,7 +120,7 @@ async def tutorial(heard):
 
 
 def test_the_notification_tutorial_runs():
-    kernel.kernel = kernel.Kernel()
+    kernel.kernel = plain.Kernel()
     heard = [[], [], []]
     asyncio.run(tutorial(heard))
     for n in range(3):

@@ -11,8 +11,8 @@ _HOMES = {
 def __getattr__(name):
     # `from . import kernel` asks here, too.
     home = _HOMES.get(name, name)
-    value = __import__(f"{__name__}.{home}", None, None, (name,))
-    if home != name:
-        value = getattr(value, name)
-    globals()[name] = value
-    return value
+    try:
+        module = __import__(f"{__name__}.{home}", None, None, (name,))
+    except ImportError:
+        raise AttributeError(name)
+    return module if home == name else getattr(module, name)

@@ -1,8 +1,9 @@
 # A call that cannot be answered at once: it waits for its turn, or for its handler's task.
-from asyncio import CancelledError, core
+from asyncio import CancelledError, core, sleep_ms
+from time import ticks_add, ticks_diff, ticks_ms
 
 from .. import errors
-from ..channel import wake
+from ..channel import FOREVER, wake
 from ..message import copy
 from . import kernel as _k
 
@@ -11,31 +12,47 @@ RUNNING = 64
 
 
 class Call:
-    """One of `session.calls` until its handler is really over, also when the caller has left."""
+    """Stays in `session.calls` until its handler is really over, also when the caller has left."""
+
+    task = None
+    started = done = False
+    # What the caller gets when the handler's task ends in a way that is no exception.
+    error = errors.ServiceClosed
 
     def __init__(self, session, work, index, arguments):
         self.session = session
         self.work = work
         self.index = index
-        self.arguments = arguments
+        self.result = arguments
         self.caller = core.cur_task
-        self.task = None
-        self.started = self.done = False
-        self.result = None
-        # What the caller gets when the handler's task ends in a way that is no exception.
-        self.error = errors.ServiceClosed
-        k = _k.kernel
-        k.shield += 1
+
+    async def answer(self, timeout_ms):
+        """Starts or enqueues the call; waits for its result."""
         try:
-            session.calls.append(self)
-            provider = session.provider
-            if work is not None:
-                self._start()
-            else:
-                if session not in provider._turns:
-                    provider._turns.append(session)
+            _k.shielded(self._enter)
+            end = ticks_add(ticks_ms(), timeout_ms or 0)
+            while not self.done:
+                left = FOREVER if timeout_ms is None else ticks_diff(end, ticks_ms())
+                if left <= 0:
+                    name = self.session.provider.name
+                    raise errors.CallTimeout(f"{name}: no answer within {timeout_ms} ms")
+                await sleep_ms(left)
         finally:
-            k.shield -= 1
+            self.caller = None
+            if not self.done:
+                _k.shielded(self.cancel)
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+    def _enter(self):
+        session = self.session
+        session.calls.append(self)
+        turns = session.provider._turns
+        if self.work is not None:
+            self._start()
+        elif session not in turns:
+            turns.append(session)
 
     def _start(self):
         provider = self.session.provider
@@ -48,7 +65,7 @@ class Call:
         try:
             work = self.work
             if work is None:
-                work = session.handle(self.index, self.arguments, session.gid, session.id)
+                work = session.handle(self.index, self.result, session.gid, session.id)
             if hasattr(work, "__next__"):
                 work = await work
             self.result = copy(work)
@@ -56,34 +73,35 @@ class Call:
         except MemoryError:
             raise
         except (Exception, CancelledError) as e:
-            self.error = errors.from_wire(*errors.to_wire(e))
+            self.error = crossing(e)
         finally:
             self._over()
 
     def _over(self):
         # The handler has ended or will never start: its place is free.
         session = self.session
-        k = _k.kernel
-        k.shield += 1
-        try:
-            if self in session.calls:
-                session.calls.remove(self)
-                if self.task is None:
-                    if not waiting(session):
-                        session.provider._turns.remove(session)
-                else:
-                    session.provider._running -= 1
-                    next_turn(session.provider)
-        finally:
-            k.shield -= 1
+        provider = session.provider
+        if self in session.calls:
+            session.calls.remove(self)
+            if self.task is not None:
+                provider._running -= 1
+            elif not _waiting(session):
+                provider._turns.remove(session)
         self.finish(self.error)
+        # The free places go to the waiting clients in turn, one call each.
+        while provider._turns and provider._running < RUNNING:
+            session = provider._turns.pop(0)
+            calls = _waiting(session)
+            calls[0]._start()
+            if len(calls) > 1:
+                provider._turns.append(session)
 
     def finish(self, error):
         """Answers the caller, if nobody has."""
         if not self.done:
             self.done = True
             self.error = error
-            if self.caller is not None:
+            if self.caller:
                 wake(self.caller)
 
     def cancel(self):
@@ -95,16 +113,10 @@ class Call:
             self.task.cancel()
 
 
-def waiting(session):
-    """The calls of `session` that wait for their turn, oldest first."""
+def _waiting(session):
     return [call for call in session.calls if call.task is None]
 
 
-def next_turn(provider):
-    """Free places go to the waiting clients in turn, one call each."""
-    while provider._turns and provider._running < RUNNING:
-        session = provider._turns.pop(0)
-        calls = waiting(session)
-        calls[0]._start()
-        if len(calls) > 1:
-            provider._turns.append(session)
+def crossing(exc):
+    """The exception that the caller gets for one of the provider."""
+    return errors.from_wire(*errors.to_wire(exc))

@@ -1,11 +1,10 @@
-# Providers and the services they announce; a session is what a provider knows of one client.
+# Providers and what they announce; a session is what a provider knows of one client.
 from os import urandom
 
 from .. import errors
 from ..channel import Signal
 from . import kernel as _k
 from . import registry
-from .call import next_turn
 
 
 class Service:
@@ -16,9 +15,8 @@ class Session:
     """One open client of one service."""
 
     def __init__(self, service, client, owner):
-        provider = service.provider
         self.service = service
-        self.provider = provider
+        self.provider = provider = service.provider
         self.handle = service.handle
         self.client = client
         self.owner = owner
@@ -26,34 +24,23 @@ class Session:
         self.id = _random(provider._sessions)
         self.resources = {}
         self.calls = []
+        provider._sessions[self.id] = self
 
     def end(self, error):
         """Out of all maps, calls cancelled, resources closed in creation order, waiters, hook."""
-        k = _k.kernel
         provider = self.provider
-        k.shield += 1
-        try:
-            if self.client is None:
-                return
-            self.client = None
-            del provider._sessions[self.id]
-            for call in list(self.calls):
-                call.finish(error)
-                call.cancel()
-        finally:
-            k.shield -= 1
+        if provider._sessions.pop(self.id, None) is None:
+            return
+        self.client = None
+        for call in list(self.calls):
+            call.finish(error(f"{provider.name}: closed during the call"))
+            call.cancel()
         for handle in sorted(self.resources):
-            resource = self.resources.get(handle)
-            if resource:
-                resource.close()
+            if handle in self.resources:
+                self.resources[handle].close()
         provider._had_client = True
-        provider._idle.notify()
+        provider._idle.set()
         _k.hook(provider._owner, provider.on_closed, self.id)
-
-    def abandon(self):
-        """The client's app is gone."""
-        self.client._forget()
-        self.end(errors.ClientClosed)
 
 
 class ServiceProvider:
@@ -69,7 +56,6 @@ class ServiceProvider:
 
     _announced = ()
     _owner = None
-    _had_client = False
     _running = 0
 
     def __init__(self, name, major, minor, patch=0, tags=None):
@@ -82,7 +68,7 @@ class ServiceProvider:
         self._sessions = {}
         self._turns = []
         self._idle = Signal()
-        # Never reaches the wrap of 29 bits in practice, so handles grow in creation order.
+        # So far from its wrap at 29 bits that handles grow in creation order.
         self._next_handle = _random(()) >> 2
 
     def provides(self, selector, handler, id=None, priority=PRIORITY_NORMAL, tags=None):
@@ -107,37 +93,35 @@ class ServiceProvider:
             if service.id is None:
                 service.id = _random(taken)
             elif service.id in taken:
-                raise errors.AlreadyInstalled(f"service id {service.id} is in use")
+                raise errors.AlreadyInstalled(f"{self.name}: service id {service.id} is taken")
             taken.append(service.id)
         self._owner = _k.kernel.current
         self._had_client = False
         self._announced = tuple(self._services)
         registry.providers.append(self)
-        registry.changed()
+        registry.changed.set()
 
     def uninstall(self, wait=False):
-        """Acts at once, awaited or not. Await it with `wait`: it then waits until there was a
-        client and none is left."""
-        if wait:
-            return self._uninstall_later()
-        self._withdraw()
-        return _nothing()
+        """Acts at once, awaited or not; with `wait` only when awaited: it then waits until there
+        was a client and none is left."""
+        if not wait:
+            _k.shielded(self._withdraw)
+        return self._uninstalled(wait)
 
-    async def _uninstall_later(self):
-        while self._announced and (self._sessions or not self._had_client):
+    async def _uninstalled(self, wait):
+        while wait and self._announced and (self._sessions or not self._had_client):
             await self._idle.wait()
-        self._withdraw()
+        _k.shielded(self._withdraw)
 
     def _withdraw(self):
-        # Stays in the registry until the last client is out: an app that dies in here is
-        # found there and the rest is done then.
+        # Leaves the registry last: an app that dies in a hook is found there, to do the rest.
         self._announced = ()
         for session in list(self._sessions.values()):
             client = session.client
             session.end(errors.ServiceClosed)
             if client is not None:
                 client._service_closed()
-        self._idle.notify()
+        self._idle.set()
         if self in registry.providers:
             registry.providers.remove(self)
             _k.kernel.released(self._owner)
@@ -147,7 +131,7 @@ class ServiceProvider:
         session = self._sessions.get(client)
         found = session and type(handle) is int and session.resources.get(handle)
         if not found:
-            raise errors.ResourceClosed(f"{self.name}: client has no open resource {handle}")
+            raise errors.ResourceClosed(f"{self.name}: client {client} has no resource {handle}")
         return found
 
     def resources(self):
@@ -162,10 +146,6 @@ class ServiceProvider:
 
     def on_closed(self, client):
         """A client has closed, and so have its resources."""
-
-
-async def _nothing():
-    pass
 
 
 def _random(taken):

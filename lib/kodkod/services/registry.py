@@ -1,105 +1,72 @@
-# Which providers are installed, who waits for one, and which one an opening client gets.
-from asyncio import core, sleep_ms
-
+# Which providers are installed, and which of them an opening client gets.
 from .. import errors
-from ..channel import wake
+from ..channel import Signal
 
 providers = []
-_waiting = []
+# Every waiting open looks again when it is set.
+changed = Signal()
 
 
 def find(selector, owner):
     """The best service for `owner`: allowed, compatible, permitted, of the highest priority."""
+    uuid = selector.uuid
+    major = selector.major
+    permitted = getattr(owner, "permissions", None)
     best = rival = denied = None
-    seen = []
+    seen = ""
     for provider in providers:
-        for s in provider._announced:
-            by_name = selector.major is None and provider.name == selector.uuid
-            if not (by_name or s.uuid == selector.uuid) or not selector._allows(s):
+        name = provider.name
+        for service in provider._announced:
+            if service.uuid != uuid and (major is not None or name != uuid):
                 continue
-            if selector.major not in (None, s.major) or selector.minor > s.minor:
-                seen.append(f"{s.major}.{s.minor} of {provider.name}")
-            elif not _permitted(owner, s):
-                denied = s
-            elif best is None or s.priority > best.priority:
-                best, rival = s, None
-            elif s.priority == best.priority:
-                rival = s
+            if not selector._allows(provider, service.tags):
+                continue
+            if major is not None and (major != service.major or selector.minor > service.minor):
+                seen += f" {service.major}.{service.minor} ({name})"
+            elif not (
+                permitted is None
+                or provider._owner is owner
+                or service.uuid in permitted
+                or name in permitted
+            ):
+                denied = name
+            elif best is None or service.priority > best.priority:
+                best = service
+                rival = None
+            elif service.priority == best.priority:
+                rival = name
     if rival:
         raise errors.Ambiguous(
-            f"{best.provider.name} and {rival.provider.name} both provide {selector.uuid}"
-            f" with priority {best.priority}: restrict the selector"
+            f"{best.provider.name} and {rival} both provide {uuid}: restrict the selector"
         )
     if best:
         return best
     if denied:
-        raise errors.Denied(f"{owner.name} may not open {denied.provider.name}")
+        raise errors.Denied(f"{owner.name} is not permitted to open {denied}")
     if seen:
-        wanted = f"{selector.uuid} {selector.major}.{selector.minor}"
-        raise errors.VersionMismatch(f"{wanted} wanted, there is {', '.join(seen)}")
-    raise errors.ServiceNotFound(f"no provider of {selector.uuid}: is its app running?")
-
-
-def _permitted(owner, service):
-    allowed = getattr(owner, "permissions", None)
-    provider = service.provider
-    if allowed is None or provider._owner is owner:
-        return True
-    return service.uuid in allowed or provider.name in allowed
-
-
-def changed():
-    """Every waiting open looks again."""
-    for task, _ in _waiting:
-        wake(task)
-
-
-async def wait(owner, timeout_ms):
-    """Sleeps until the next registration."""
-    entry = (core.cur_task, owner)
-    _waiting.append(entry)
-    try:
-        await sleep_ms(timeout_ms)
-    finally:
-        if entry in _waiting:
-            _waiting.remove(entry)
+        raise errors.VersionMismatch(f"{uuid}: {major}.{selector.minor} wanted, there is{seen}")
+    raise errors.ServiceNotFound(f"no provider of {uuid}: does its app run?")
 
 
 def has_providers(owner):
-    for provider in providers:
-        if provider._owner is owner:
-            return True
-    return False
+    """Whether `owner` still serves."""
+    return owner in [provider._owner for provider in providers]
 
 
 def close_owned(owner):
-    """The owner has ended: its providers go, its clients close, none of its waits is left."""
+    """The owner has ended: its providers are withdrawn and its clients closed."""
     for provider in list(providers):
         if provider._owner is owner:
             provider._withdraw()
     for provider in list(providers):
         for session in list(provider._sessions.values()):
             if session.owner is owner:
-                session.abandon()
-    for entry in list(_waiting):
-        if entry[1] is owner:
-            _waiting.remove(entry)
+                session.client._forget()
+                session.end(errors.ClientClosed)
 
 
 def listing():
-    """One dict a service, as `kod services` shows them."""
-    return [
-        {
-            "uuid": s.uuid,
-            "version": [s.major, s.minor],
-            "id": s.id,
-            "priority": s.priority,
-            "tags": list(s.tags),
-            "name": p.name,
-            "release": [p.major, p.minor, p.patch],
-            "app": p._owner and p._owner.name,
-            "clients": len([1 for c in p._sessions.values() if c.service is s]),
-        }
-        for p in providers
-        for s in p._announced
-    ]
+    """One dict a service, for `kod services`."""
+    from .listing import listing
+
+    return listing(providers)

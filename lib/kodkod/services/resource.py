@@ -5,22 +5,18 @@ from . import kernel as _k
 
 
 class ServiceResource:
-    """Belongs to one client of `provider` and closes with it. Handlers return it: it crosses as
-    its handle."""
+    """Belongs to one client of `provider` and closes with it. Returned by a handler, it crosses
+    as its handle."""
 
     def __init__(self, provider, client, notifiable=False):
         session = provider._sessions.get(client)
         if session is None:
-            raise errors.ResourceClosed(f"client {client} of {provider.name} is closed")
-        k = _k.kernel
-        k.shield += 1
-        try:
-            self._handle = provider._next_handle << 1 | bool(notifiable)
-            provider._next_handle = (provider._next_handle + 1) & 0x1FFFFFFF
-            session.resources[self._handle] = self
-            self._session = session
-        finally:
-            k.shield -= 1
+            raise errors.ResourceClosed(f"{provider.name}: client {client} is closed")
+        number = provider._next_handle
+        provider._next_handle = (number + 1) & 0x1FFFFFFF
+        self._handle = number = number << 1 | bool(notifiable)
+        self._session = session
+        session.resources[number] = self
 
     @property
     def is_closed(self):
@@ -30,33 +26,27 @@ class ServiceResource:
         """Sends `value` to the proxy and returns at once; `close` closes the resource after it."""
         session = self._session
         if session is None:
-            raise errors.ResourceClosed("notify: the resource is closed")
+            raise errors.ResourceClosed(f"notify: resource {self._handle} is closed")
         if not self._handle & 1:
-            raise errors.NotNotifiable("notify: the resource was made without notifiable=True")
+            raise errors.NotNotifiable("notify: the resource needs notifiable=True")
         session.client._deliver(self._handle, copy(value))
         if close:
             self.close()
 
-    def close(self):
+    def close(self, reason="resource"):
         """Idempotent; calls `on_closed` once and tells the proxy."""
-        self._close("resource")
+        if self._session is not None:
+            _k.shielded(self._close, reason)
 
     def on_closed(self):
         """Release what the resource holds."""
 
     def _close(self, reason):
         session = self._session
-        if session is None:
-            return
-        k = _k.kernel
-        k.shield += 1
-        try:
-            self._session = None
-            del session.resources[self._handle]
-            if session.client is not None:
-                session.client._handle_closed(self._handle, reason)
-        finally:
-            k.shield -= 1
+        self._session = None
+        del session.resources[self._handle]
+        if session.client is not None:
+            session.client._handle_closed(self._handle, reason)
         _k.hook(session.provider._owner, self.on_closed)
 
     def _kodkod_handle(self):
@@ -66,10 +56,8 @@ class ServiceResource:
 class Inbox:
     """The notifications for one handle, kept here until there is a proxy for it."""
 
-    _client = None
-    _reason = None
-    dropped = 0
-    _bytes = 0
+    _client = _reason = None
+    _bytes = dropped = 0
 
     def __init__(self):
         self._values = []
@@ -81,8 +69,7 @@ class ServiceResourceProxy(Inbox):
     def __init__(self, client, handle):
         super().__init__()
         self.handle = handle
-        client._adopt(self)
-        self._client = client
+        client._adopt(self, handle)
 
     @property
     def is_closed(self):
@@ -101,9 +88,10 @@ class ServiceResourceProxy(Inbox):
     def on_closed(self, reason):
         """Called once, last: "closed", "resource", "service" or "link"."""
 
-    def _over(self, client):
-        self.handle = None
-        return self.on_closed(self._reason)
+    def _over(self):
+        reason = self._reason
+        self.handle = self._reason = None
+        return self.on_closed(reason)
 
     def _kodkod_handle(self):
         return self.handle

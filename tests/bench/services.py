@@ -1,0 +1,216 @@
+# What a service call costs, beside a plain awaited coroutine: micropython tests/bench/services.py
+# One line a case: microseconds, bytes of garbage, ratio to the first. With `kernel` as argument it
+# runs as two apps of the real kernel, else in a plain asyncio program.
+import asyncio
+import gc
+import sys
+from time import ticks_diff, ticks_us
+
+from kodkod.services import (
+    ServiceClient,
+    ServiceProvider,
+    ServiceResource,
+    ServiceResourceProxy,
+    ServiceSelector,
+)
+
+SELECTOR = ServiceSelector("bench", 1, 0)
+ROUNDS = 300
+BURST = 10
+
+
+class Provider(ServiceProvider):
+    def __init__(self):
+        super().__init__("bench", 1, 0)
+        self.provides(SELECTOR, self)
+        self.resources_of = {}
+
+    def handle(self, index, arguments, gid, client):
+        if index == 0:
+            return arguments
+        if index == 1:
+            return self.later(arguments)
+        if index == 2:
+            resource = self.resources_of[client] = ServiceResource(self, client, notifiable=True)
+            return resource
+        if index == 3:
+            for n in range(arguments):
+                self.resources_of[client].notify(n)
+        if index == 4:
+            self.resources_of[client].notify(arguments)
+
+    async def later(self, arguments):
+        return arguments
+
+
+class Proxy(ServiceResourceProxy):
+    count = 0
+
+    def on_notified(self, value):
+        self.count += 1
+
+
+async def plain(value):
+    return value
+
+
+class Queue:
+    def __init__(self):
+        self.values = []
+        self.filled = asyncio.Event()
+
+    def put(self, value):
+        self.values.append(value)
+        self.filled.set()
+
+    async def get(self):
+        while not self.values:
+            self.filled.clear()
+            await self.filled.wait()
+        return self.values.pop(0)
+
+
+async def serve(requests, replies):
+    while True:
+        replies.put(await requests.get())
+
+
+async def case_plain(_, rounds):
+    for n in range(rounds):
+        await plain(n)
+
+
+async def case_queues(_, rounds):
+    requests, replies = Queue(), Queue()
+    server = asyncio.create_task(serve(requests, replies))
+    for n in range(rounds):
+        requests.put(n)
+        await replies.get()
+    server.cancel()
+
+
+async def case_sync(client, rounds):
+    for n in range(rounds):
+        await client.invoke(0, n)
+
+
+async def case_async(client, rounds):
+    for n in range(rounds):
+        await client.invoke(1, n)
+
+
+async def case_text(client, rounds):
+    for _ in range(rounds):
+        await client.invoke(0, "twenty bytes of text")
+
+
+async def case_list(client, rounds):
+    value = [1, "two", 3.0]
+    for _ in range(rounds):
+        await client.invoke(0, value)
+
+
+async def case_notify(client, rounds):
+    # The call that causes it returns when it is delivered: its own cost is taken off below.
+    proxy = Proxy(client, await client.invoke(2))
+    for n in range(rounds):
+        await client.invoke(4, n)
+    assert proxy.count == rounds
+    proxy.close()
+
+
+async def case_burst(client, rounds):
+    proxy = Proxy(client, await client.invoke(2))
+    for _ in range(rounds // BURST):
+        await client.invoke(3, BURST)
+    assert proxy.count == rounds // BURST * BURST
+    proxy.close()
+
+
+async def case_backlog(client, rounds):
+    proxy = Proxy(client, await client.invoke(2))
+    for _ in range(rounds // 60):
+        await client.invoke(3, 60)
+    assert proxy.count == rounds // 60 * 60, proxy.count
+    proxy.close()
+
+
+async def case_open(_, rounds):
+    for _ in range(rounds):
+        client = await ServiceClient(SELECTOR).open()
+        client.close()
+
+
+async def measure(case, clients):
+    """Microseconds and bytes of garbage of one round, with `clients` tasks at it at once."""
+    rounds = ROUNDS // len(clients)
+    await case(clients[0], 60)
+    gc.collect()
+    gc.disable()
+    before = gc.mem_alloc()
+    await case(clients[0], 120)
+    garbage = (gc.mem_alloc() - before) / 120
+    best = None
+    for _ in range(5):
+        gc.collect()
+        started = ticks_us()
+        if len(clients) == 1:
+            await case(clients[0], rounds)
+        else:
+            await asyncio.gather(*[case(client, rounds) for client in clients])
+        took = ticks_diff(ticks_us(), started) / (rounds * len(clients))
+        best = took if best is None else min(best, took)
+    gc.enable()
+    return best, garbage
+
+
+CASES = (
+    ("plain awaited coroutine", case_plain),
+    ("two queues, two switches", case_queues),
+    ("call, sync handler, int", case_sync),
+    ("call, sync handler, text", case_text),
+    ("call, sync handler, list", case_list),
+    ("call, async handler", case_async),
+    ("call + notification", case_notify),
+    ("notification, burst of 10", case_burst),
+    ("notification, burst of 60", case_backlog),
+    ("open + close", case_open),
+)
+
+
+async def main():
+    for count in (1, 10, 50):
+        clients = []
+        for _ in range(count):
+            clients.append(await ServiceClient(SELECTOR).open())
+        print(f"clients: {count}")
+        first = None
+        for name, case in CASES:
+            if count > 1 and case in (case_queues, case_open):
+                continue
+            us, garbage = await measure(case, clients)
+            first = first or us
+            print(f"{name:<28}{us:9.2f} us {garbage:7.0f} B {us / first:8.1f} x")
+        for client in clients:
+            client.close()
+
+
+async def provide():
+    Provider().install()
+
+
+if len(sys.argv) > 1 and sys.argv[1] == "kernel":
+    import kodkod
+
+    async def both():
+        kodkod.spawn(provide)
+        await main()
+
+    kodkod.run(both)
+else:
+
+    async def alone():
+        await provide()
+        await main()
+
+    asyncio.run(alone())
