@@ -14,7 +14,7 @@ _HOME = {
 
 def __getattr__(name):
     if name == "defines":
-        from .apps.kernel import defines
+        from kodkod.apps.kernel import defines
 
         return defines()
     home = _HOME.get(name, name)

@@ -21,7 +21,8 @@ class App:
         self.kernel = kernel
         self.name = name
         self.gid = gid
-        self.tasks = set()
+        self.tasks = set()  # what it lives by
+        self.background = set()  # what goes with it
         self.owned = []  # objects with close(), in the order they were taken
         self.limit = _STEP_LIMIT_MS
         self.cpu_us = self.messages = 0
@@ -36,6 +37,7 @@ class App:
         self.names = ()  # of its own top-level modules
         self.modules = {}
         self.facades = {}  # its view of modules that are not its own
+        self.image = None  # id of the image it runs
         self.dir = self.data = self.permissions = None
         if parent:
             self.dir = parent.dir

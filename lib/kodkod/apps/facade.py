@@ -2,7 +2,7 @@
 
 import asyncio
 
-from . import loader
+from kodkod.apps import loader
 
 
 class _Asyncio:

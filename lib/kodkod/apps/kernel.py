@@ -3,11 +3,10 @@
 import asyncio
 
 from kodkod import message
+from kodkod.apps import loader, logs
+from kodkod.apps.guard import Guard
+from kodkod.apps.scheduler import Scheduler
 from kodkod.services import kernel as seam
-
-from . import loader, logs
-from .guard import Guard
-from .scheduler import Scheduler
 
 kernel = None  # the one that runs
 supervisor = None  # set on a device that has installed apps

@@ -1,11 +1,12 @@
 # Namespaces: each app's imports give its own modules, from its own folder.
 # builtins.__import__ is replaced; sys.modules holds an app's modules only while it imports.
 
+import asyncio
 import builtins
 import os
 import sys
 
-from . import facade
+from kodkod.apps import facade
 
 _native = builtins.__import__
 kernel = None
@@ -21,6 +22,9 @@ class Handover(BaseException):
 def install(scheduler):
     """Put the import hook in force."""
     global kernel
+    # Before MicroPython 1.27 no relative import passes a hook, and asyncio's parts use them.
+    for part in ("Event", "Lock", "gather", "StreamReader"):
+        getattr(asyncio, part)
     kernel = scheduler
     builtins.__import__ = _import
 
@@ -37,9 +41,12 @@ def assign(app, folder):
 
 def _import(name, *args):
     app = kernel.current
-    if app is None:
+    if app is None or app is kernel.system:
         return _native(name, *args)
-    if name.split(".")[0] in app.names or (len(args) > 3 and args[3]):
+    level = args[3] if len(args) > 3 else 0
+    # The importer's globals are known from MicroPython 1.27 on.
+    asked = args[0]["__name__"] if level and args[0] else name
+    if asked.split(".")[0] in app.names:
         return _import_own(app, name, args)
     made = facade.module(app, name)
     if made is not None:

@@ -4,16 +4,19 @@
 import asyncio
 from time import ticks_add, ticks_diff, ticks_ms, ticks_us
 
+from kodkod.apps import logs
+from kodkod.apps.app import App
 from kodkod.errors import ServiceClosed
 from kodkod.services import registry
-
-from . import logs
-from .app import App
 
 core = asyncio.core
 _CancelledError = asyncio.CancelledError
 _QUIET = (_CancelledError, StopIteration)
 _GRACE_MS = 2000
+
+
+def _apply(function, args, _1, _2):
+    return function(*args)
 
 
 class Scheduler:
@@ -50,8 +53,8 @@ class Scheduler:
         app.main = self.task(app, coro)
         return app
 
-    def task(self, app, coro):
-        """A task that belongs to `app`."""
+    def task(self, app, coro, background=False):
+        """A task that belongs to `app`; one in the background does not keep it alive."""
         if not hasattr(coro, "send"):
             raise TypeError("coroutine expected")
         if app.reason:
@@ -59,7 +62,7 @@ class Scheduler:
         self.shield += 1
         try:
             task = core.Task((coro, app), core.__dict__)
-            app.tasks.add(task)
+            (app.background if background else app.tasks).add(task)
             core._task_queue.push(task)
         finally:
             self.shield -= 1
@@ -97,12 +100,12 @@ class Scheduler:
             left = ticks_diff(deadline, ticks_ms())
             if left <= 0:
                 logs.write(app, logs.ERROR, "not ended after {} ms: by force".format(grace_ms))
-                for task in list(app.tasks):
-                    self._drop(task)
-                app.tasks.clear()
                 break
             await app.changed.wait(left)
         registry.close_owned(app)
+        for tasks in (app.tasks, app.background):
+            while tasks:
+                self._drop(tasks.pop())
         while app.owned:
             try:
                 app.owned.pop().close()
@@ -119,11 +122,10 @@ class Scheduler:
             self.on_idle()
 
     def _drop(self, task):
-        # A task is in the queue that its data names, or else in the main one.
-        if hasattr(task.data, "remove"):
-            task.data.remove(task)
-        elif not task.done():
-            core._task_queue.remove(task)
+        # It is in the queue that its data names, or else in the main one.
+        if not task.done():
+            (task.data if hasattr(task.data, "remove") else core._task_queue).remove(task)
+            task.data = _CancelledError  # so that nobody who kept it wakes it
 
     def released(self, app):
         """`app` may have nothing left to live for: no task and no provider."""
@@ -144,6 +146,10 @@ class Scheduler:
 
     def call(self, owner, function, *args):
         """Run a plain function as `owner`: its time, its limit, and its end if it brings one."""
+        return self.call4(owner, _apply, function, args, None, None)
+
+    def call4(self, owner, function, a, b, c, d):
+        """`call` for handlers, which take four arguments: *args would cost a tuple a call."""
         owner = owner or self.system
         caller = self.current or self.system
         before = self.current
@@ -155,7 +161,7 @@ class Scheduler:
         self.current = owner
         try:
             try:
-                result = function(*args)
+                result = function(a, b, c, d)
                 back = 1
                 return result
             finally:
@@ -276,6 +282,7 @@ class Scheduler:
         self._forget(task, app)
 
     def _forget(self, task, app):
+        app.background.discard(task)
         app.tasks.discard(task)
         if not app.tasks:
             self.released(app)

@@ -1,13 +1,14 @@
 # What is installed, and what becomes of it: start, stop, restart by policy, probation.
 # Nothing here opens a file but through storage, and no app's code runs in here.
 
+import asyncio
+
 from micropython import const
 
 from kodkod import port
+from kodkod.apps import loader, logs
 from kodkod.channel import Signal
 from kodkod.errors import AppNotFound
-
-from . import loader, logs
 
 _BACKOFF_MS = const(1000)
 _BACKOFF_MAX_MS = const(60000)
@@ -60,9 +61,8 @@ class Supervisor:
         images = set()
         for name in self.catalog.names():
             record = self.catalog.get(name)
-            if record:
-                self.slots[name] = Slot(name, record)
-                images.update((record["id"], record["previous"]))
+            self.slots[name] = Slot(name, record)
+            images.update((record["id"], record["previous"]))
         self.store.repair(images)
         for name in self._order():
             slot = self.slots[name]
@@ -113,6 +113,7 @@ class Supervisor:
 
     def prepare(self, app, image, settings):
         """Make `app` an instance of the stored `image`, with its main task."""
+        app.image = image
         manifest = self.store.manifest(image)
         defaults = manifest.get("settings") or {}
         loader.assign(app, self.store.path(image))
@@ -178,7 +179,7 @@ class Supervisor:
 
     def _set_timer(self, slot, delay, action):
         async def later():
-            await loader.asyncio.sleep_ms(delay)
+            await asyncio.sleep_ms(delay)
             slot.timer = None
             action(slot)
 
@@ -253,30 +254,24 @@ class Supervisor:
 
     async def uninstall(self, slot, keep_data=False):
         """Remove the app, its image and (unless kept) its data."""
-        self.catalog.remove(slot.name)
         del self.slots[slot.name]
         await self.stop(slot, by_hand=False)
+        self.catalog.remove(slot.name, keep_data)
         self.sweep()
-        if not keep_data:
-            self.store.remove_data(slot.name)
         logs.forget(slot.name)
 
     def sweep(self):
         """Remove the images that no installed or running app needs."""
-        needed = {app.dir for app in self.kernel.apps}
+        needed = {app.image for app in self.kernel.apps}
         for slot in self.slots.values():
-            for image in (slot.record["id"], slot.record["previous"]):
-                if image:
-                    needed.add(self.store.path(image))
-        for image in self.store.ids():
-            if self.store.path(image) not in needed:
-                self.store.remove(image)
+            needed.update((slot.record["id"], slot.record["previous"]))
+        self.store.sweep(needed)
 
     # Probation
 
     def _set_probation(self, slot, delay):
         async def pass_later():
-            await loader.asyncio.sleep_ms(delay)
+            await asyncio.sleep_ms(delay)
             self._judge(slot, "")
 
         self.kernel.task(self.kernel.system, pass_later())

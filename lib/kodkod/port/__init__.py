@@ -3,6 +3,6 @@
 import sys
 
 if sys.platform == "esp32":
-    from .esp32 import *
+    from kodkod.port.esp32 import *
 else:
-    from .unix import *
+    from kodkod.port.unix import *

@@ -7,9 +7,10 @@ import time
 import machine
 import micropython
 
-from .clock import uptime_ms  # noqa: F401
+from kodkod.port.clock import uptime_ms  # noqa: F401
 
 ROOT = ""
+BIND = "0.0.0.0"  # the address that the link listens on
 CHIP = os.uname().machine.split()[-1].lower()
 _TICK_MS = 10
 _EPOCH_2000 = 946684800  # an ESP32 counts from 2000-01-01

@@ -8,9 +8,10 @@ import time
 
 import micropython
 
-from .clock import uptime_ms  # noqa: F401
+from kodkod.port.clock import uptime_ms  # noqa: F401
 
 CHIP = "unix"
+BIND = "127.0.0.1"  # the address that the link listens on
 ROOT = os.getenv("KODKOD_ROOT") or ""  # the folder that stands for the flash
 RESET_CODE = 75  # exit code that asks the simulator to start the device again
 _TICK_MS = 10

@@ -2,44 +2,27 @@
 
 from kodkod import port
 from kodkod.apps import logs
-
-from .provider import SystemProvider
+from kodkod.system.provider import SystemProvider
 
 
 class AppsProvider(SystemProvider):
     """What `kod install` and its sisters call. Receiving images is loaded when it is needed."""
 
-    METHODS = (
-        "list",
-        "info",
-        "upload",
-        "write",
-        "commit",
-        "install",
-        "verdict",
-        "run",
-        "start",
-        "stop",
-        "restart",
-        "uninstall",
-        "config",
-    )
-
     def __init__(self, supervisor):
         super().__init__("kodkod/apps", 1)
         self.supervisor = supervisor
 
-    def list(self, client):
-        """A record of each installed app and each other running one."""
+    def do_list(self, client):
+        """A record of each installed app and each other running one, links left out."""
         kernel = self.supervisor.kernel
         slots = self.supervisor.slots
         records = [self._record(slots[name]) for name in sorted(slots)]
         for app in kernel.apps:
-            if app is not kernel.system and app.name not in slots:
+            if app is not kernel.system and app.name not in slots and ":" not in app.name:
                 records.append(_of_app(app, {"name": app.name, "state": "running"}))
         return records
 
-    def info(self, client, name):
+    def do_info(self, client, name):
         """All that is known of one installed app."""
         slot = self.supervisor.slot(name)
         record = self._record(slot)
@@ -67,31 +50,31 @@ class AppsProvider(SystemProvider):
         return record
 
     def _installer(self):
-        from . import install
+        from kodkod.system import install
 
         return install
 
-    def upload(self, client, image, size):
+    def do_upload(self, client, image, size):
         """The handle of an upload, or None when the device has the image."""
         return self._installer().upload(self, client, image, size)
 
-    def write(self, client, handle, data):
+    def do_write(self, client, handle, data):
         """The next piece of an upload."""
         self.resource(client, handle).write(data)
 
-    def commit(self, client, handle):
+    def do_commit(self, client, handle):
         """Verify an upload that is complete."""
         self.resource(client, handle).commit()
 
-    def install(self, client, name, image, settings):
+    def do_install(self, client, name, image, settings):
         """Switch a name to an image the device has, and start it."""
         return self._installer().install(self, name, image, settings)
 
-    def run(self, client, image, settings):
+    def do_run(self, client, image, settings):
         """Run an image the device has, for the moment; returns a handle that tells of it."""
         return self._installer().run(self, client, image, settings)
 
-    async def verdict(self, client, name):
+    async def do_verdict(self, client, name):
         """Wait until a new version has passed or failed its probation."""
         slot = self.supervisor.slot(name)
         fault = await self.supervisor.judgement(slot)
@@ -102,28 +85,28 @@ class AppsProvider(SystemProvider):
             "traceback": fault or None,
         }
 
-    def start(self, client, name):
+    def do_start(self, client, name):
         """Start an installed app; no change when it runs."""
         slot = self.supervisor.slot(name)
         self.supervisor.start_by_hand(slot)
         return slot.state
 
-    async def stop(self, client, name):
+    async def do_stop(self, client, name):
         """Stop an app; it stays stopped until it is started by hand."""
         await self.supervisor.stop(self.supervisor.slot(name))
 
-    async def restart(self, client, name):
+    async def do_restart(self, client, name):
         """Stop an app and start it again."""
         slot = self.supervisor.slot(name)
         await self.supervisor.stop(slot, by_hand=False)
         self.supervisor.start_by_hand(slot)
         return slot.state
 
-    async def uninstall(self, client, name, keep_data=False):
+    async def do_uninstall(self, client, name, keep_data=False):
         """Remove an app; its data too, unless kept."""
         await self.supervisor.uninstall(self.supervisor.slot(name), keep_data)
 
-    async def config(self, client, name, settings):
+    async def do_config(self, client, name, settings):
         """Change settings of an installed app; it is restarted with them."""
         slot = self.supervisor.slot(name)
         merged = dict(slot.record["settings"])
@@ -132,7 +115,7 @@ class AppsProvider(SystemProvider):
                 merged.pop(key, None)
             else:
                 merged[key] = value
-        return await self.install(client, name, slot.record["id"], merged)
+        return await self.do_install(client, name, slot.record["id"], merged)
 
 
 def _of_app(app, record):

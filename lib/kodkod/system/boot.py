@@ -9,10 +9,9 @@ from kodkod.apps.supervisor import Supervisor
 from kodkod.storage import flash
 from kodkod.storage.catalog import Catalog
 from kodkod.storage.store import Store
-
-from .apps import AppsProvider
-from .device import DeviceProvider
-from .log import LogProvider
+from kodkod.system.apps import AppsProvider
+from kodkod.system.device import DeviceProvider
+from kodkod.system.log import LogProvider
 
 
 def settings():
@@ -50,4 +49,4 @@ async def _serve(kernel, config):
         return kernel.start(kernel.app(name), coro)
 
     hello = {"name": config["name"], "id": config["id"], "chip": port.CHIP}
-    await tcp.serve(config["port"], bytes.fromhex(config["key"]), hello, start_app)
+    await tcp.serve(config["port"], bytes.fromhex(config["key"]), hello, start_app, port.BIND)

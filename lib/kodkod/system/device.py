@@ -2,13 +2,11 @@
 
 import gc
 import sys
-import time
 
 from kodkod import port
 from kodkod.services import registry
 from kodkod.storage import flash
-
-from .provider import SystemProvider
+from kodkod.system.provider import SystemProvider
 
 VERSION = "0.1.0"
 
@@ -16,18 +14,15 @@ VERSION = "0.1.0"
 class DeviceProvider(SystemProvider):
     """`settings` is the device's kodkod.json."""
 
-    METHODS = ("info", "set_time", "reset", "services")
-
     def __init__(self, kernel, settings):
         super().__init__("kodkod/device", 3)
         self.kernel = kernel
         self.settings = settings
         self.safe_mode = None  # why, when it is in force
 
-    def info(self, client):
+    def do_info(self, client):
         """Names, versions, free memory and flash (bytes), uptime (ms)."""
         gc.collect()
-        room = flash.statvfs(port.ROOT or "/")
         mpy = sys.implementation._mpy
         return {
             "name": self.settings["name"],
@@ -37,17 +32,17 @@ class DeviceProvider(SystemProvider):
             "kodkod": VERSION,
             "mpy": [mpy & 0xFF, mpy >> 8 & 3],
             "free_ram": gc.mem_free(),
-            "free_flash": room[0] * room[3],
+            "free_flash": flash.free(port.ROOT or "/"),
             "uptime_ms": port.uptime_ms(),
             "boot_reason": port.reset_cause(),
             "safe_mode": self.safe_mode,
         }
 
-    def set_time(self, client, epoch_s):
+    def do_set_time(self, client, epoch_s):
         """Set the clock, if the platform lets it be set: seconds since 1970-01-01 UTC."""
         port.set_time(epoch_s)
 
-    async def reset(self, client):
+    async def do_reset(self, client):
         """Stop the apps gracefully, then restart the device."""
         self.kernel.task(self.kernel.system, self._reset())
 
@@ -55,6 +50,6 @@ class DeviceProvider(SystemProvider):
         await self.kernel.stop_all()
         port.reset()
 
-    def services(self, client):
+    def do_services(self, client):
         """What is provided, and by whom."""
         return registry.listing()

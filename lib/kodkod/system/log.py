@@ -4,8 +4,7 @@ from micropython import const
 
 from kodkod.apps import logs
 from kodkod.services import ServiceResource
-
-from .provider import SystemProvider
+from kodkod.system.provider import SystemProvider
 
 _PIECE = const(1400)  # bytes of text in one answer or notification
 
@@ -13,20 +12,18 @@ _PIECE = const(1400)  # bytes of text in one answer or notification
 class LogProvider(SystemProvider):
     """A line is [seq, ms, level, app, text]; a gap in seq means lines of others, or dropped."""
 
-    METHODS = ("read", "follow", "dropped")
-
     def __init__(self):
         super().__init__("kodkod/log", 2)
 
-    def read(self, client, name=None, since=0):
+    def do_read(self, client, name=None, since=0):
         """The oldest lines after number `since`, as many as fit one message."""
         return piece(name, since)
 
-    def follow(self, client, name=None, since=0):
+    def do_follow(self, client, name=None, since=0):
         """A resource that notifies of lines after number `since`, in lists."""
         return Follower(self, client, name, since)
 
-    def dropped(self, client):
+    def do_dropped(self, client):
         """How many lines of each app were dropped because the pool was full."""
         return dict(logs.dropped)
 

@@ -7,9 +7,7 @@ _UUID = "b7f2a1de-000{}-4c1e-9a53-6b6f646b6f64"
 
 
 class SystemProvider(ServiceProvider):
-    """A service of the system. Its methods are those in METHODS, called as (client, *args)."""
-
-    METHODS = ()
+    """A service of the system. Method `x` is `do_x`, called as (client, *arguments)."""
 
     def __init__(self, name, number):
         super().__init__(name, 1, 0)
@@ -17,6 +15,7 @@ class SystemProvider(ServiceProvider):
 
     def handle(self, index, arguments, gid, client):
         """Call the method named `index`."""
-        if index not in self.METHODS:
+        method = getattr(self, "do_" + index, None)
+        if method is None:
             raise UnknownMethod("{} has no method {}".format(self.name, index))
-        return getattr(self, index)(client, *arguments)
+        return method(client, *arguments)
