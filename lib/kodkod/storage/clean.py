@@ -16,14 +16,40 @@ def size(flash, path):
     return info[6]
 
 
+def free(store, enough=1 << 40):
+    """Bytes free on the flash; counting stops when they are enough."""
+    flash = store.flash
+    info = flash.statvfs(store.root or "/")
+    blocks = info[4]
+    if blocks > info[2]:
+        blocks -= 1 << 32
+    # MicroPython's statvfs counts the two blocks of each directory twice, but the root's, on
+    # littlefs (which says nothing of the number of files). It wraps below zero.
+    paths = [] if info[5] else [store.root]
+    while paths and blocks * info[1] < enough:
+        path = paths.pop()
+        for entry in flash.ilistdir(path or "/"):
+            if entry[1] & _DIRECTORY:
+                blocks += 2
+                paths.append(path + "/" + entry[0])
+    return blocks * info[1]
+
+
 def remove_tree(flash, path):
     """Removes a file, or a directory with everything in it."""
-    if flash.stat(path)[0] & _DIRECTORY:
-        for name in flash.listdir(path):
-            remove_tree(flash, path + "/" + name)
-        flash.rmdir(path)
-    else:
-        flash.remove(path)
+    # No recursion: how deep an app nests its data is its own affair.
+    paths = [path]
+    while paths:
+        path = paths[-1]
+        if flash.stat(path)[0] & _DIRECTORY:
+            inside = flash.listdir(path)
+            if inside:
+                paths.extend([path + "/" + name for name in inside])
+                continue
+            flash.rmdir(path)
+        else:
+            flash.remove(path)
+        paths.pop()
 
 
 def spare(store):

@@ -3,7 +3,7 @@
 # ruff: noqa: F401 - most of them are only passed on
 
 from builtins import open
-from os import listdir, mkdir, remove, rename, rmdir, stat, statvfs
+from os import ilistdir, listdir, mkdir, remove, rename, rmdir, stat, statvfs
 
 from kodkod import errors
 
@@ -24,7 +24,7 @@ def exists(path):
 
 def entries(path):
     """Names in a directory; none when there is no such directory."""
-    return listdir(path) if exists(path) else ()
+    return listdir(path) if exists(path) else []
 
 
 def make(path):

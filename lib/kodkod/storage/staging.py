@@ -3,7 +3,7 @@
 
 from kodkod.errors import ImageInvalid, StorageFull
 from kodkod.storage import drop
-from kodkod.storage.clean import remove_tree, spare
+from kodkod.storage.clean import free, remove_tree, spare
 from kodkod.storage.image import Unpacker
 
 
@@ -55,12 +55,10 @@ class Staging:
 
     def _start(self, id, size):
         self._unpacker = Unpacker(self._flash, self._directory, id, size)
-        apps = self._store.root + "/apps"
-        self._flash.make(apps)
-        info = self._flash.statvfs(apps)
-        free = info[1] * info[4]
-        if size > free:
-            raise StorageFull(f"image of {size} bytes, {free} are free; kod uninstall frees some")
+        room = free(self._store, size)
+        if size > room:
+            raise StorageFull(f"image of {size} bytes, {room} are free; kod uninstall frees some")
+        self._flash.make(self._store.root + "/apps")
         self._flash.mkdir(self._directory)
 
     def _switch(self):

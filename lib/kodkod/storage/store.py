@@ -34,6 +34,10 @@ class Store:
         """Bytes in the image's files."""
         return once("size", self.flash, self.path(id))
 
+    def free(self):
+        """Bytes free on the flash."""
+        return once("free", self)
+
     def begin(self, id, size):
         """A Staging that takes the image's bytes: write() them, then commit() or abort()."""
         from kodkod.storage.staging import Staging
