@@ -13,6 +13,7 @@ import select
 import socket
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Callable
 
@@ -30,6 +31,7 @@ _SECTOR = 4096
 _SPI = 0x3FF42000  # SPI1 of the ESP32: how esptool asks the flash chip for its id
 _CMD, _USR2, _W0 = _SPI, _SPI + 0x24, _SPI + 0x80
 _MAGIC_REG, _MAGIC = 0x40001000, 0x00F01D83
+_BOOT_S = 1.0  # until a program says its first word; who has not opened the port misses it
 _EFUSE = 0x3FF5A000
 _UART_DIV = 0x3FF40014
 
@@ -53,6 +55,7 @@ class FakeEsp32:
         self.break_condition = False
         self._dtr = self._rts = False
         self._held = False
+        self._boots_at = 0.0
         self._frame: bytearray | None = None
         self._registers = {_MAGIC_REG: _MAGIC, _EFUSE + 4: 0x11223344, _EFUSE + 8: 0x24}
         self._registers[_UART_DIV] = 40_000_000 // 115200
@@ -101,7 +104,12 @@ class FakeEsp32:
         """What the EN button does; `download` with BOOT held."""
         self.mode, self._frame = ("rom" if download else "app"), None
         self.calls.append("boot " + self.mode)
-        if not download:
+        self._boots_at = 0.0 if download else time.monotonic() + _BOOT_S
+
+    def tick(self) -> None:
+        """Says what a start says, when it is time."""
+        if self._boots_at and time.monotonic() >= self._boots_at:
+            self._boots_at = 0.0
             self.send(self.boots(self))
 
     # --- frames ------------------------------------------------------------------------------
@@ -135,9 +143,9 @@ class FakeEsp32:
         data = frame[8 : 8 + size]
         if op != READ_REG and op != WRITE_REG and op != SYNC:
             self.calls.append(NAMES.get(op, hex(op)))
-        if self.fails_at == NAMES.get(op):
-            self._answer(op, error=7)
-        elif op in (DEFL_DATA, FLASH_DATA, MEM_DATA) and checksum != _checksum(data[16:]):
+        carries = op in (DEFL_DATA, FLASH_DATA, MEM_DATA)
+        broken = carries and checksum != _checksum(data[16:])
+        if broken or self.fails_at == NAMES.get(op):
             self._answer(op, error=7)
         else:
             self._do(op, data)
@@ -258,6 +266,7 @@ class FakePort:
 
     def _serve(self) -> None:
         while not self._ends:
+            self.chip.tick()
             if select.select([self._listener], [], [], 0.05)[0]:
                 connection, _ = self._listener.accept()
                 with connection, contextlib.suppress(OSError):
@@ -272,6 +281,7 @@ class FakePort:
         else:
             self.chip.send = connection.sendall
         while not self._ends:
+            self.chip.tick()
             if select.select([connection], [], [], 0.05)[0]:
                 data = connection.recv(65536)
                 if not data:

@@ -60,11 +60,11 @@ def detect(line: Line, chip: str = "auto") -> Chip:
     """Asks the boot loader what it is. The chip then stays in it, so that a board that was put
     there by hand need not be put there again."""
     text = _run([*line.arguments(chip, ROM_BAUD, "no-reset-stub"), "flash-id"], line)
-    kind = re.search(r"(?:Chip type|Chip is|Detecting chip type\.\.\.)[:\s]*(ESP\S+)", text)
+    kind = re.search(r"Chip type:\s*(.+)", text)
     mac = re.search(r"MAC:\s*([0-9a-f:]{17})", text)
     size = re.search(r"Detected flash size:\s*(\d+[KM]B)", text)
-    found = re.search(r"Connected to (ESP32(?:-[A-Z]\d+)?) on", text)
-    label = found.group(1) if found else (kind.group(1) if kind else "")
+    found = re.search(r"Connected to (\S+) on ", text)
+    label = found.group(1) if found else ""
     name = next((key for key, (known, _) in CHIPS.items() if known == label), None)
     if name is None:
         raise UserError(
@@ -73,7 +73,7 @@ def detect(line: Line, chip: str = "auto") -> Chip:
         )
     return Chip(
         name=name,
-        description=kind.group(1) if kind else label,
+        description=kind.group(1).strip() if kind else label,
         mac=mac.group(1) if mac else "",
         flash_size=size_in_bytes(size.group(1)) if size else 0,
     )

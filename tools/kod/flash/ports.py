@@ -26,6 +26,7 @@ _VENDORS = {
 }
 _URL = re.compile(r"[a-z][a-z0-9+]*://")
 CONSOLE_BAUD = 115200
+Serial = serial.Serial  # what serial_for_url gives also for a URL, as far as kod uses it
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def is_url(port: str) -> bool:
     return bool(_URL.match(port))
 
 
-def open_console(port: str, timeout: float = 0.2) -> serial.SerialBase:
+def open_console(port: str, timeout: float = 0.2) -> Serial:
     """The console on `port`, with its lines as every terminal program sets them."""
     try:
         return serial.serial_for_url(port, baudrate=CONSOLE_BAUD, timeout=timeout)

@@ -1,0 +1,155 @@
+"""Hears a device come up after flashing: on its console, and by its beacon in the network."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kod import config, discover
+from kod.errors import UserError
+from kod.flash import ports
+
+_NUDGE_S = 2.0
+_RESET_S = 4.0  # a device speaks within 2 s of its reset; what it said may have been missed
+_SILENT_S = 9.0  # then the lines do not reset it: somebody must press EN
+_PULSE_S = 0.1
+_REOPEN_S = 0.5  # native USB goes away with a reset and comes back as the same or another port
+_ADDRESS = re.compile(r"\b(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})(?::(\d{1,5}))?\b")
+_PROMPT = re.compile(r"^>>> ?$")
+_BOOT_LOOP = re.compile(r"invalid header: 0x|flash read err|No bootable app")
+_DOWNLOAD = re.compile(r"waiting for download", re.IGNORECASE)
+
+
+@dataclass
+class Heard:
+    """What was heard of a device within the time."""
+
+    lines: list[str] = field(default_factory=list)
+    anything: bool = False
+    up: bool = False
+    prompt: bool = False
+    host: str = ""
+    port: int = 0
+    trouble: str = ""
+
+    def line(self, text: str) -> None:
+        """Takes in one line of the console."""
+        self.lines.append(text)
+        if _BOOT_LOOP.search(text):
+            self.trouble = f"it finds no firmware in its flash ('{text}')"
+        elif _DOWNLOAD.search(text):
+            self.trouble = "it is in download mode: let go of BOOT, then press EN (RST)"
+        elif text.startswith("Traceback"):
+            self.trouble = "its start failed; the console shows why"
+        if _PROMPT.match(text):
+            self.prompt = True
+        if "kodkod" in text.lower():
+            self.up = True
+            self.trouble = ""
+        found = _ADDRESS.search(text)
+        if found and found.group(1) not in ("0.0.0.0", "127.0.0.1") and self.up:
+            self.host, self.port = found.group(1), int(found.group(2) or 0)
+
+
+def wait(
+    port: str,
+    known: config.Known,
+    *,
+    wifi: bool,
+    seconds: float,
+    say: Callable[[str], None],
+) -> Heard:
+    """Waits until the device is up (and in the network, with `wifi`), at most `seconds`."""
+    heard = Heard()
+    beacon: list[discover.Found] = []
+    if wifi:
+        threading.Thread(
+            target=_listen, args=(known.id, seconds, beacon), name="beacon", daemon=True
+        ).start()
+    started = time.monotonic()
+    nudged = reset = spoken = 0.0
+    console = _Console(port)
+    try:
+        while (passed := time.monotonic() - started) < seconds:
+            for text in console.lines():
+                heard.anything = True
+                heard.line(text)
+            if beacon:
+                heard.up, heard.host, heard.port = True, beacon[0].host, beacon[0].port
+            if heard.up and (heard.host or not wifi):
+                break
+            if not heard.anything and passed > _RESET_S and not reset:
+                reset = passed
+                console.reset()
+            if not heard.anything and passed > _SILENT_S and not spoken:
+                spoken = passed
+                say(f"nothing on {port} yet: press EN (RST) on the board")
+            if not heard.up and passed - nudged > _NUDGE_S:
+                nudged = passed
+                console.write(b"\r")  # the boot may be over: ask for a prompt
+    finally:
+        console.close()
+    return heard
+
+
+def _listen(device_id: str, seconds: float, found: list[discover.Found]) -> None:
+    try:
+        for device in discover.scan(seconds, until=lambda one: one.id == device_id):
+            if device.id == device_id:
+                found.append(device)
+    except OSError:
+        pass  # a computer without a network still has the console
+
+
+class _Console:
+    """The console's lines; opens the port again when it goes away."""
+
+    def __init__(self, port: str) -> None:
+        self._port = port
+        self._serial: ports.Serial | None = None
+        self._rest = b""
+
+    def lines(self) -> list[str]:
+        """The lines that came within a fifth of a second; a prompt counts as one."""
+        try:
+            if self._serial is None:
+                self._serial = ports.open_console(self._port)
+            data = self._serial.read(max(1, min(self._serial.in_waiting, 4096)))
+        except (UserError, OSError):
+            self.close()
+            time.sleep(_REOPEN_S)
+            return []
+        *whole, self._rest = re.split(rb"\r?\n", self._rest + data)
+        if self._rest == b">>> ":
+            whole.append(self._rest)
+            self._rest = b""
+        texts = (text.decode("utf-8", "replace").rstrip() for text in whole)
+        return [text for text in texts if text]
+
+    def write(self, data: bytes) -> None:
+        if self._serial is not None:
+            try:
+                self._serial.write(data)
+            except OSError:
+                self.close()
+
+    def reset(self) -> None:
+        """Pulses EN by the RTS line, as esptool does, with the port open to hear the boot."""
+        if self._serial is not None:
+            try:
+                self._serial.dtr = False
+                self._serial.rts = True
+                time.sleep(_PULSE_S)
+                self._serial.rts = False
+            except OSError:
+                pass  # this port has no such lines
+
+    def close(self) -> None:
+        if self._serial is not None:
+            with contextlib.suppress(OSError):
+                self._serial.close()
+            self._serial = None
