@@ -97,20 +97,25 @@ def _error(source: Source, said: str, code: int) -> BuildError:
             line,
             _decorator(source.line(line)),
         )
-    better = _cpython(source, line, "invalid syntax" in message or "indent" in message)
+    better = _cpython(source, line, last)
     if better:
         return better
     message = _missing_in_micropython(source, line) or message
     return source.error(message, line, _column(source.line(line), message))
 
 
-def _cpython(source: Source, line: int, generic: bool) -> BuildError | None:
-    """CPython's view, when it sees the same mistake: in that line, or where it really began."""
+def _cpython(source: Source, line: int, said: str) -> BuildError | None:
+    """CPython's view, when it sees the same mistake: in that line, or where it really is."""
     trouble = source.trouble if source.tree is None else None
-    if trouble is None or not trouble.lineno or not generic:
+    if trouble is None or not trouble.lineno:
         return None
-    began_before = "never closed" in trouble.msg or "unterminated" in trouble.msg
-    if trouble.lineno != line and not (began_before and trouble.lineno < line):
+    if said.startswith("IndentationError"):  # mpy-cross gives the line before
+        is_same = isinstance(trouble, IndentationError)
+    elif "never closed" in trouble.msg or "unterminated" in trouble.msg:
+        is_same = trouble.lineno <= line  # mpy-cross gives the line where it gave up
+    else:
+        is_same = trouble.lineno == line and "invalid syntax" in said
+    if not is_same:
         return None
     return source.error(trouble.msg, trouble.lineno, max(trouble.offset or 1, 1))
 

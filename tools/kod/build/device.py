@@ -34,6 +34,7 @@ class Device:
         names |= {name for name in STOCK if _top(name) in tops}
         names |= {"u" + name for name in EXTENSIBLE if name in names}
         self.names = {prefix for name in names for prefix in _prefixes(name)}
+        self.plain_folders = self.names - names
 
     def has(self, name: str) -> bool:
         return name in self.names or _top(name) == "kodkod"

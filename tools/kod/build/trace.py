@@ -129,6 +129,8 @@ class Trace:
             self._missing(importer, one, name)
         elif not where:
             self._on_device.setdefault(name, (importer, one))
+            if name in self.device.plain_folders:
+                self._take_more(importer, one, name)
         else:
             self._warn_hidden(importer, one, where[0])
             for module in where:
@@ -146,6 +148,18 @@ class Trace:
                 self._include(found[-1])
             elif not package.is_real:
                 self._missing(importer, one, full)
+
+    def _take_more(self, importer: Module, one: Import, folder: str) -> None:
+        """`from folder import name`, of which the device has some and the packages others."""
+        for name in one.names:
+            full = f"{folder}.{name}"
+            where = self._where(full)
+            if where is None:
+                self._missing(importer, one, full)
+            elif not where:
+                self._on_device.setdefault(full, (importer, one))
+            for module in where or []:
+                self._include(module)
 
     def _take_dynamic(self, importer: Module, one: Import) -> None:
         """`__import__(computed)`: a package that loads its parts so gets all of them."""
@@ -180,7 +194,7 @@ class Trace:
                 self._warn(importer, one, f"module {name!r} was not found; the except branch runs")
             return
         where = "beside the program, in lib/, on the device or in a package of kodkod.toml"
-        if one.level or self._top_is_local(name):
+        if one.level or self._has_top(name):
             where = f"in {name.rpartition('.')[0]}"
         raise self._error(importer, one, f"module {name!r} is not {where}")
 
@@ -190,9 +204,9 @@ class Trace:
             text = f"module {module.name!r} is {module.source.shown}, not the device's"
             self._warn(importer, one, text)
 
-    def _top_is_local(self, name: str) -> bool:
+    def _has_top(self, name: str) -> bool:
         top, dot, _ = name.partition(".")
-        return bool(dot) and bool(self._where(top))
+        return bool(dot) and self._where(top) is not None
 
     def _error(self, importer: Module, one: Import, message: str) -> BuildError:
         assert importer.source
