@@ -154,6 +154,7 @@ class DeviceTest(pytest.Item):
             pytest.skip(outcome.output.strip())
         if outcome.end != "passed":
             raise DeviceTestFailed(outcome.output)
+        self.add_report_section("call", "stdout", outcome.output)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
         if isinstance(excinfo.value, DeviceTestFailed):
