@@ -5,18 +5,26 @@ import asyncio
 from asyncio import core
 
 from kodkod import errors
+from kodkod.services import (
+    ServiceClient,
+    ServiceProvider,
+    ServiceResource,
+    ServiceResourceProxy,
+    ServiceSelector,
+    registry,
+)
 from kodkod.services import kernel as _k
-from kodkod.services import registry
 
+UUID = "b8c5ca0e-1bd7-4d24-9a0b-1d2a8f3c7e55"
 _create_task = core.create_task
 
 
 class Owner:
-    count = 0
+    all = []
 
     def __init__(self, name="app", permissions=None):
-        Owner.count += 1
-        self.gid = Owner.count
+        Owner.all.append(self)
+        self.gid = len(Owner.all)
         self.name = f"{name}{self.gid}"
         self.permissions = permissions
         self.tasks = []
@@ -65,6 +73,8 @@ class _Steps:
             raise
         except BaseException as e:
             self.owner.tasks.remove(self)
+            if isinstance(e, Exception) and self.task.state is not True:
+                raise  # to the task that awaits it
             kernel.failures.append((self.owner, e))
             if kernel.strict:
                 kernel.log_exception(self.owner, e, "a task failed")
@@ -132,23 +142,138 @@ class Kernel:
         self.released_owners.append(owner)
 
 
-def run(main, *args, strict=False, leftovers=False):
-    """Runs `main(kernel, *args)`, then requires that nothing is left anywhere."""
+def run(main, *args, strict=False):
+    """Runs `main(kernel, *args)` as an owner; then ends all owners and requires that nothing of
+    them is left anywhere. Returns what main returned."""
+    asyncio.new_event_loop()
+    return asyncio.run(_run(main, args, strict))
+
+
+def scenario(main):
+    """A test `async def test_...(kernel)` for `run`."""
+    return lambda: run(main)
+
+
+async def _run(main, args, strict):
     kernel = _k.kernel = Kernel(strict)
     core.create_task = asyncio.create_task = lambda coro: (
         kernel.task(kernel.current, coro) if kernel.current else _create_task(coro)
     )
     registry.providers.clear()
-    registry._waiting.clear()
+    registry.changed._tasks.clear()
+    Owner.all = []
     try:
-        return asyncio.run(main(kernel, *args))
+        result = await Owner("test").run(main(kernel, *args))
+        for owner, exc in kernel.failures:
+            if owner.name.startswith("test"):
+                raise exc
+        for owner in Owner.all:
+            owner.end()
+        await settle()
+        assert not registry.providers, "a provider is left"
+        assert not registry.changed._tasks, "a waiting open is left"
+        for owner in Owner.all:
+            assert not owner.tasks, f"{owner.name} has {len(owner.tasks)} tasks left"
+        assert core._task_queue.peek() is None, "a task is left"
+        assert kernel.shield == 0, f"shield {kernel.shield}"
+        return result
     finally:
         core.create_task = asyncio.create_task = _create_task
-        core._task_queue = core.TaskQueue()
-        assert kernel.shield == 0, f"shield {kernel.shield}"
 
 
-async def settle(rounds=6):
+async def settle(rounds=8):
     """Lets every task that can go on do so."""
     for _ in range(rounds):
         await asyncio.sleep_ms(0)
+
+
+class Provider(ServiceProvider):
+    """Provides UUID 1.0 and answers with its method `on_INDEX(arguments, client)`; `events`
+    tells what it saw."""
+
+    def __init__(self, name="provider", events=None, uuid=UUID, version=(1, 0), **options):
+        super().__init__(name, 1, 2, 3)
+        self.events = [] if events is None else events
+        self.provides(ServiceSelector(uuid, *version), self, **options)
+
+    def handle(self, index, arguments, gid, client):
+        return getattr(self, f"on_{index}")(arguments, client)
+
+    def on_echo(self, arguments, client):
+        return arguments
+
+    async def on_later(self, arguments, client):
+        await asyncio.sleep_ms(0)
+        return arguments
+
+    async def on_sleep(self, arguments, client):
+        self.events.append("started")
+        try:
+            await asyncio.sleep_ms(arguments)
+            self.events.append("finished")
+            return "slept"
+        except asyncio.CancelledError:
+            self.events.append("cancelled")
+            raise
+
+    def on_open(self, arguments, client):
+        return Resource(self, client, arguments)
+
+    def on_notify(self, arguments, client):
+        handle, values = arguments
+        for value in values:
+            self.resource(client, handle).notify(value)
+
+    def on_close(self, arguments, client):
+        self.resource(client, arguments).close()
+
+    def on_opened(self, client):
+        self.events.append("opened")
+
+    def on_closed(self, client):
+        self.events.append("client closed")
+
+
+class Resource(ServiceResource):
+    """Tells its provider's events of its end, by its label."""
+
+    def __init__(self, provider, client, label="resource", notifiable=True):
+        super().__init__(provider, client, notifiable)
+        self.label = label
+        self.provider = provider
+
+    def on_closed(self):
+        self.provider.events.append(f"{self.label} closed")
+
+
+class Proxy(ServiceResourceProxy):
+    """`got`: its notifications, and last ("closed", reason)."""
+
+    def __init__(self, client, handle):
+        self.got = []
+        super().__init__(client, handle)
+
+    def on_notified(self, value):
+        self.got.append(value)
+
+    def on_closed(self, reason):
+        self.got.append(("closed", reason))
+
+
+def installed(owner, *args, **options):
+    """A Provider that `owner` has installed."""
+    provider = options.pop("kind", Provider)(*args, **options)
+    _k.kernel.call(owner, provider.install)
+    return provider
+
+
+def client(uuid=UUID, **options):
+    return ServiceClient(ServiceSelector(uuid, 1, 0), **options)
+
+
+async def opened(uuid=UUID, **options):
+    return await client(uuid, **options).open()
+
+
+async def proxy(client, label="resource"):
+    return Proxy(client, await client.invoke("open", label))

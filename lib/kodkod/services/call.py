@@ -2,10 +2,10 @@
 from asyncio import CancelledError, core, sleep_ms
 from time import ticks_add, ticks_diff, ticks_ms
 
-from .. import errors
-from ..channel import FOREVER, wake
-from ..message import copy
-from . import kernel as _k
+from kodkod import errors
+from kodkod.channel import FOREVER, wake
+from kodkod.message import copy
+from kodkod.services import kernel as _k
 
 # One service must not starve the others of its app, nor one client the other clients.
 RUNNING = 64

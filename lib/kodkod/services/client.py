@@ -2,14 +2,14 @@
 from asyncio import core, sleep_ms
 from time import ticks_add, ticks_diff, ticks_ms
 
-from .. import errors
-from ..channel import FOREVER, Signal, wake
-from ..message import copy, pack
-from . import kernel as _k
-from . import registry
-from .call import RUNNING, Call, crossing
-from .provider import Session
-from .resource import Inbox
+from kodkod import errors
+from kodkod.channel import FOREVER, Signal, wake
+from kodkod.message import copy, pack
+from kodkod.services import kernel as _k
+from kodkod.services import registry
+from kodkod.services.call import RUNNING, Call, crossing
+from kodkod.services.provider import Session
+from kodkod.services.resource import Inbox
 
 try:
     from micropython import const
@@ -158,7 +158,8 @@ class ServiceClient:
         if session:
             _k.shielded(self._shut, "closed")
             _k.shielded(session.end, errors.ClientClosed)
-        elif self._reason == "service":
+        else:
+            # It may wait for a provider, to open or to open again.
             self._reason = "closed"
             registry.changed.set()
 

@@ -5,7 +5,7 @@
 def __getattr__(name):
     if name != "kernel":
         raise AttributeError(name)
-    from .plain import Kernel
+    from kodkod.services.plain import Kernel
 
     global kernel
     kernel = Kernel()

@@ -1,6 +1,5 @@
 # The kernel of a plain asyncio program: one owner, no limits. What each method has to do.
 import sys
-
 from asyncio import core
 
 

@@ -1,10 +1,10 @@
 # Providers and what they announce; a session is what a provider knows of one client.
 from os import urandom
 
-from .. import errors
-from ..channel import Signal
-from . import kernel as _k
-from . import registry
+from kodkod import errors
+from kodkod.channel import Signal
+from kodkod.services import kernel as _k
+from kodkod.services import registry
 
 
 class Service:

@@ -1,6 +1,6 @@
 # Which providers are installed, and which of them an opening client gets.
-from .. import errors
-from ..channel import Signal
+from kodkod import errors
+from kodkod.channel import Signal
 
 providers = []
 # Every waiting open looks again when it is set.
@@ -67,6 +67,6 @@ def close_owned(owner):
 
 def listing():
     """One dict a service, for `kod services`."""
-    from .listing import listing
+    from kodkod.services.listing import listing
 
     return listing(providers)

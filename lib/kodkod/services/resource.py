@@ -1,7 +1,7 @@
 # Objects in the provider that one client holds by a handle, and their proxies in the client.
-from .. import errors
-from ..message import copy
-from . import kernel as _k
+from kodkod import errors
+from kodkod.message import copy
+from kodkod.services import kernel as _k
 
 
 class ServiceResource:

@@ -15,7 +15,7 @@ class ServiceSelector:
 
     def restrict(self):
         """A copy that can `allow` and `deny` providers by name, version and tag."""
-        from .restricted import Restricted
+        from kodkod.services.restricted import Restricted
 
         return Restricted(self.uuid, self.major, self.minor)
 
