@@ -186,6 +186,41 @@ def test_remove_keeps_the_data_unless_told():
         catalog.remove("clock", False)
 
 
+def test_a_removal_that_an_error_ends_leaves_app_and_data_or_neither():
+    with here() as catalog:
+        for call in ("rename", "remove", "rmdir"):
+            for path in ("/data", "/data/clock"):
+                if call == "rename" or path == "/data/clock" and not catalog.get("clock"):
+                    os.mkdir(catalog.root + path)
+            for state in ("old", "new"):
+                catalog.put("clock", changed(state=state))
+            with Calls(0, OSError(5), (call,)), raises(OSError):
+                catalog.remove("clock", False)
+            data = os.listdir(catalog.root + "/data")
+            if call == "rmdir":
+                assert catalog.get("clock") is None
+                assert data == ["~clock"]
+            else:
+                assert catalog.get("clock")["state"] == "new"
+                assert data == ["clock"]
+        Store(catalog.root).repair(set())
+        assert os.listdir(catalog.root + "/data") == []
+        with raises(ValueError):
+            catalog.remove("../data/clock", False)
+
+
+def test_data_of_any_depth_is_removed():
+    with here() as catalog:
+        catalog.put("clock", RECORD)
+        path = catalog.root + "/data"
+        os.mkdir(path)
+        for name in ["/clock"] + ["/deeper"] * 200:
+            path += name
+            os.mkdir(path)
+        catalog.remove("clock", False)
+        assert os.listdir(catalog.root + "/data") == []
+
+
 def test_a_full_flash_leaves_the_record_before():
     with here() as catalog:
         catalog.put("clock", RECORD)

@@ -69,10 +69,10 @@ def remove_image(store, path):
 
 
 def sweep(store, needed):
-    if problems(Catalog(store.root, store.flash)):
-        return
-    for id in store.flash.entries(store.root + "/apps"):
-        if len(id) == 64 and id not in needed:
+    ids = store.flash.entries(store.root + "/apps")
+    unused = [id for id in ids if len(id) == 64 and id not in needed]
+    if unused and not problems(Catalog(store.root, store.flash)):
+        for id in unused:
             remove_image(store, store.path(id))
 
 
@@ -94,25 +94,28 @@ def repair(store, needed):
 
 def problems(catalog):
     found = {}
-    for file in catalog.flash.entries(catalog.root + "/catalog"):
-        name, _, slot = file.rpartition(".")
-        for readable, number, at, _ in catalog.generations(name):
-            if at == slot and not readable:
+    for name in {file[:-2] for file in catalog.flash.entries(catalog.root + "/catalog")}:
+        for readable, number, _, _ in catalog.generations(name):
+            if not readable:
                 found[name] = "record is from a newer version" if number else "record is damaged"
     return found
 
 
 def remove_app(catalog, name, keep_data):
     flash = catalog.flash
+    if "/" in name:
+        raise ValueError(f"app name {name!r}")
     if flash.exists(catalog.data("~" + name)):
         end_remove(catalog, name)  # of a removal that an error ended
     if not keep_data and flash.exists(catalog.data(name)):
         flash.rename(catalog.data(name), catalog.data("~" + name))
-    # The newest record goes last, so that no older one takes its place.
-    for _, _, slot, _ in catalog.generations(name):
-        remove_tree(flash, catalog.file(name, slot))
-    if flash.exists(catalog.data("~" + name)):
-        end_remove(catalog, name)
+    try:
+        # The newest record goes last, so that no older one takes its place.
+        for _, _, slot, _ in catalog.generations(name):
+            remove_tree(flash, catalog.file(name, slot))
+    finally:
+        if flash.exists(catalog.data("~" + name)):
+            end_remove(catalog, name)
 
 
 def end_remove(catalog, name):
