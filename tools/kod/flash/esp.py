@@ -23,7 +23,6 @@ from kod.flash.plan import Piece
 
 ROM_BAUD = 115200
 _ESPTOOL = [sys.executable, "-m", "esptool"]
-_QUIET_S = 180  # an erase of a large flash says nothing for a minute or two
 _WRITING = re.compile(r"Writing at 0x([0-9a-f]+)")
 _PERCENT = re.compile(r"(\d+)(?:\.\d+)?\s?%")
 
@@ -156,23 +155,22 @@ def _run(arguments: list[str], line: Line, see: Callable[[str], None] = lambda t
     environment = {key: value for key, value in os.environ.items() if key[:8] != "ESPTOOL_"}
     environment |= {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "NO_COLOR": "1"}
     environment |= {"COLUMNS": "200", "TERM": "dumb"}
-    process = subprocess.Popen(
+    said: list[str] = []
+    with subprocess.Popen(
         [*_ESPTOOL, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=environment,
-    )
-    said: list[str] = []
-    try:
-        for text in _lines(process):
-            said.append(text)
-            see(text)
-        code = process.wait()
-    except BaseException:  # Ctrl-C too: esptool must not go on writing behind the prompt
-        process.kill()
-        process.wait()
-        raise
+    ) as process:
+        try:
+            for text in _lines(process):
+                said.append(text)
+                see(text)
+            code = process.wait()
+        except BaseException:  # Ctrl-C too: esptool must not go on writing behind the prompt
+            process.kill()
+            raise
     output = "\n".join(said)
     if code:
         raise failure(output, line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import re
 import struct
@@ -168,19 +169,18 @@ def _download(url: str, say: Callable[[str], None]) -> bytes:
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
             data: bytes = answer.read()
-            declared = answer.headers.get("Content-Length")
     except urllib.error.HTTPError as error:
         raise UserError(
             f"{url} answers {error.code} {error.reason}; download the firmware yourself and "
             "give it by --firmware FILE"
         ) from None
-    except (OSError, ValueError) as error:
+    except http.client.IncompleteRead:
+        raise Unreachable(f"{url} broke off; try again") from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise Unreachable(
             f"{url} cannot be fetched: {reason}; without a network give --firmware FILE"
         ) from None
-    if declared and declared.isdigit() and int(declared) != len(data):
-        raise Unreachable(f"{url} broke off after {len(data)} of {declared} bytes; try again")
     return data
 
 
