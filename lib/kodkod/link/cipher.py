@@ -10,7 +10,7 @@ try:
     from cryptolib import aes
     from micropython import const
 except ImportError:  # CPython
-    from .aes_host import aes
+    from kodkod.link.aes_host import aes
 
     const = int
 

@@ -8,10 +8,9 @@ from time import ticks_add, ticks_diff, ticks_ms
 from micropython import const
 
 from kodkod.errors import AuthFailed
-
-from . import cipher
-from .remote import open_client
-from .session import Session
+from kodkod.link import cipher
+from kodkod.link.remote import open_client
+from kodkod.link.session import Session
 
 _LINKS = const(4)
 _STRANGERS = const(2)
