@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import lru_cache
 
 from .source import Source
 
 _SHORT_MS = 10  # waits up to this are drivers' business
 _SLEEPS = {"time.sleep": 1000.0, "time.sleep_ms": 1.0}
+_MODULES = {"time", "asyncio", "machine"}
 _OLD = {"utime": "time", "uasyncio": "asyncio", "umachine": "machine"}
 
 
-def warnings_of(source: Source) -> list[str]:
+@lru_cache(maxsize=256)
+def warnings_of(source: Source) -> tuple[str, ...]:
     """One line each, `file:line: ...`, in the order of the source."""
     if source.tree is None:
-        return []
-    names = _names(source.tree)
-    found = [
-        *_sleeps(source.tree, names),
-        *_runs(source.tree.body, None, names),
-        *_reserved(source.tree, names),
-        *_threads(source),
-    ]
-    return [f"{source.shown}:{line}: {text}" for line, text in sorted(set(found))]
+        return ()
+    imported = {_OLD.get(one.module, one.module) for one in source.imports}
+    names = _names(source.tree) if imported & _MODULES else {}
+    found = [*_threads(source)]
+    if "time" in imported:
+        found += _sleeps(source.tree, names)
+    if "asyncio" in imported:
+        found += _runs(source.tree.body, None, names)
+    if "machine" in imported:
+        found += _reserved(source.tree, names)
+    return tuple(f"{source.shown}:{line}: {text}" for line, text in sorted(set(found)))
 
 
 def _names(tree: ast.Module) -> dict[str, str]:
@@ -80,26 +85,33 @@ def _runs(
     block: list[ast.stmt], after: ast.stmt | None, names: dict[str, str]
 ) -> Iterator[tuple[int, str]]:
     """asyncio.run in a module's body: the body ends there, the coroutine goes on."""
-    for at, node in enumerate(block):
-        following = next((one for one in block[at + 1 :] if _acts(one, names)), after)
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            continue
-        if not isinstance(node, (ast.If, ast.For, ast.While, ast.Try, ast.With)):
-            call = _run_in(node, names)
-            if call and following:
-                yield (
-                    following.lineno,
-                    f"skipped: asyncio.run in line {call.lineno} is the end of a module's body; "
-                    "its coroutine goes on as the app",
-                )
-            continue
-        if isinstance(node, (ast.Try, ast.With)):
-            yield from _left_at_once(node, names)
-        inner = following
-        if isinstance(node, ast.Try):
-            inner = next((one for one in node.orelse if _acts(one, names)), following)
-        yield from _runs(node.body, inner, names)
-        yield from _runs(getattr(node, "orelse", []), following, names)
+    following = after
+    for node in reversed(block):
+        yield from _runs_in(node, following, names)
+        following = node if _acts(node, names) else following
+
+
+def _runs_in(
+    node: ast.stmt, following: ast.stmt | None, names: dict[str, str]
+) -> Iterator[tuple[int, str]]:
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return
+    if not isinstance(node, (ast.If, ast.For, ast.While, ast.Try, ast.With)):
+        call = _run_in(node, names)
+        if call and following:
+            yield (
+                following.lineno,
+                f"skipped: asyncio.run in line {call.lineno} is the end of a module's body; "
+                "its coroutine goes on as the app",
+            )
+        return
+    if isinstance(node, (ast.Try, ast.With)):
+        yield from _left_at_once(node, names)
+    inner = following
+    if isinstance(node, ast.Try):
+        inner = next((one for one in node.orelse if _acts(one, names)), following)
+    yield from _runs(node.body, inner, names)
+    yield from _runs(getattr(node, "orelse", []), following, names)
 
 
 def _left_at_once(node: ast.Try | ast.With, names: dict[str, str]) -> Iterator[tuple[int, str]]:

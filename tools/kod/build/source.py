@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 import warnings
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from . import imports
 from .errors import BuildError
 
 
-@dataclass
+@dataclass(eq=False)
 class Source:
     """A Python file. `shown` is its name in messages, `origin` its name in tracebacks."""
 
@@ -23,6 +23,7 @@ class Source:
     trouble: SyntaxError | None = field(default=None, init=False)
 
     @classmethod
+    @lru_cache(maxsize=256)  # kod watch builds again and again; most files are as they were
     def of(cls, data: bytes, shown: str, origin: str, path: Path | None = None) -> Source:
         """Decodes a file; line ends become one kind, so that every checkout gives one image."""
         data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
