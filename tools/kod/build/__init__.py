@@ -14,8 +14,9 @@ from . import project as projects
 from .compile import MPY, Job, compile_all
 from .device import Device
 from .errors import BuildError
+from .finder import Finder, Module, shown
 from .image import Image, check_mpy, check_name, make_image, read_image
-from .trace import Module, Trace, shown
+from .trace import Trace
 
 __all__ = ["BuildError", "Image", "build_image", "check_mpy", "read_image"]
 
@@ -61,8 +62,7 @@ def _build(
     home = projects.find(program, Path(os.path.abspath(root)) if root else None)
     if home.file:
         read.append(home.file)
-    trace = Trace(home, program, device, read=read)
-    trace.follow(entry)
+    trace = Trace(Finder(home, program, device, read), entry)
     files = _packed(list(trace.modules.values()), source)
     has_mpy = _check_versions(files, mpy[0])
     for name, data in _assets(assets, read):
