@@ -73,6 +73,7 @@ def test_every_verb_has_help_and_json(capsys: pytest.CaptureFixture[str], verb: 
         (["list", "--all", "-d", "x"], "kod: --all and -d exclude each other"),
         (["list", "-d", "host"], "kod: this works on a device; 'host' is for kod run"),
         (["devices", "add", "1.2.3.4", "--key", "00"], "kod: --key is missing or is not 32 hex"),
+        (["list", "--", "x"], "kod: list: takes no arguments behind --"),
         (["devices", "use"], "kod: kod devices use is followed by a device"),
     ],
 )

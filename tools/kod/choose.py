@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -145,7 +146,8 @@ def address(spec: str) -> tuple[str, int] | None:
 
 def _at(host: str, port: int) -> config.Known:
     """The device at an address: a known one, or one that says there who it is."""
-    there = [one for one in config.devices() if (one.host, one.port) == (host, port)]
+    hosts = {host, _resolved(host)}
+    there = [one for one in config.devices() if one.host in hosts and one.port == port]
     running = [one for one in there if _may_be_there(one)]
     if len(running or there) == 1:
         return (running or there)[0]
@@ -159,6 +161,13 @@ def _at(host: str, port: int) -> config.Known:
         f"no key is known here for the device at {host}:{port}; "
         "kod devices add ADDRESS --key KEY tells it"
     )
+
+
+def _resolved(host: str) -> str:
+    try:
+        return socket.gethostbyname(host)
+    except (OSError, UnicodeError):
+        return host
 
 
 def _unknown_name(name: str) -> config.Known:

@@ -158,7 +158,7 @@ class Device:
         self, service: str, method: int | str, arguments: Any = None, timeout_ms: int = 10_000
     ) -> Any:
         """Calls one method of a service that is opened for it."""
-        with self.open(service) as opened:
+        with self.open(service, timeout_ms=1000) as opened:
             return opened.call(method, arguments, timeout_ms)
 
     def services(self) -> list[dict[str, Any]]:
@@ -179,7 +179,11 @@ class Device:
 
     def reset(self) -> None:
         """Stops the apps gracefully, then restarts the device."""
-        self._call(DEVICE, "reset")
+        from kod.link import LinkLost
+
+        service = self._service(DEVICE)
+        with contextlib.suppress(LinkLost):  # the restart may be quicker than its answer
+            service.call("reset", [])
 
     # Apps
 
@@ -354,6 +358,8 @@ def _dial(known: config.Known) -> tuple[Connection, config.Known]:
             run = simulate.running(Path(known.folder)) if known.is_simulated else None
             if run is None or time.monotonic() > deadline:
                 break
+            if simulate.answers(run["host"], run["port"]):
+                raise  # it is up, and hung up
             known = replace(known, host=run["host"], port=run["port"])
             time.sleep(0.03)  # it boots
     again = choose.find_again(known)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _FAST = 460800  # what the USB bridges of boards carry; a URL may lead to anything: there 115200
 _ROM = 115200
 _WAIT_S = 60.0
+_ANSWER_S = 3.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -395,8 +397,7 @@ def _wait(
         known = replace(known, host=heard.host, port=heard.port or known.port)
         config.remember(known)
     if heard.up:
-        missing = wifi and not heard.host
-        return _done(made, known, out, "not in the network yet" if missing else "")
+        return _done(made, known, out, _remark(known, wifi))
     if heard.trouble or heard.prompt:
         why = heard.trouble or "it shows MicroPython's prompt, Kodkod did not start"
         raise UserError(
@@ -407,6 +408,19 @@ def _wait(
         f"'{known.name}' is flashed and verified, but said nothing on {port} within "
         f"{args.wait:g} s; press EN (RST) on the board, then: kod ping -d {known.name}"
     )
+
+
+def _remark(known: config.Known, wifi: bool) -> str:
+    """What a person should know of a device that is up."""
+    if not wifi:
+        return ""
+    if not known.host:
+        return "not in the Wi-Fi yet; are its name and password right?"
+    try:
+        with socket.create_connection((known.host, known.port), _ANSWER_S):
+            return ""
+    except OSError:
+        return "it does not answer to this computer; are both in the same network?"
 
 
 def _done(made: Plan, known: config.Known, out: Output, remark: str) -> int:

@@ -19,7 +19,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("name", type=app_name, help="the name that it gets on the device")
     add("file", type=Path, help="the program, or an image made by kod build")
-    add("args", nargs="*", help="arguments for its main")
+    add("args", nargs="*", help="arguments for its main; behind -- also those that begin with -")
     add_settings(parser)
     add_build(parser)
     add("--no-probation", action="store_true", help="do not go back when a new version fails")

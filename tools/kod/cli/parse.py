@@ -67,7 +67,12 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     parser = Parser(prog=f"kod {verb}", description=text[0].upper() + text[1:] + ".")
     parser.add_argument("--json", action="store_true", help="output for machines, on stdout")
     add_arguments(parser)
-    args = parser.parse_args(arguments)
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    args = parser.parse_intermixed_args(arguments[:cut])
+    if hasattr(args, "args"):
+        args.args += arguments[cut + 1 :]
+    elif arguments[cut:]:
+        raise BadInput(f"{verb}: takes no arguments behind --")
     return handler(args, Output(as_json=args.json)) or 0
 
 

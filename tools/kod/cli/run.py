@@ -16,7 +16,7 @@ from kod.errors import BadInput
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("file", type=Path, help="the program, or an image made by kod build")
-    add("args", nargs=argparse.REMAINDER, help="arguments for its main")
+    add("args", nargs="*", help="arguments for its main; behind -- also those that begin with -")
     limits(parser)
     define_option(parser)
     add_build(parser)

@@ -1,0 +1,346 @@
+"""kod against a simulated device: what works, and one clear line for everything that does not."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import SimulatedDevice, until
+from kod import Device
+
+TICKER = """
+import asyncio
+async def main(*args):
+    n = 0
+    while True:
+        print("tick", n, *args)
+        n += 1
+        await asyncio.sleep(0.05)
+"""
+ONCE = "print('hello from', __name__)\n"
+CRASH = """
+def inner():
+    raise ValueError("this app is broken")
+
+async def main():
+    print("about to fail")
+    inner()
+"""
+
+App = Callable[[str, str], Path]
+
+
+@pytest.fixture(autouse=True)
+def _clean(bench: SimulatedDevice) -> Iterator[None]:
+    yield
+    bench.clean()
+
+
+def one_line(err: str) -> str:
+    """The one line that a mistake is worth."""
+    assert err.startswith("kod: "), err
+    assert err.count("\n") == 1, err
+    assert "Traceback" not in err
+    return err
+
+
+# --- what works
+
+
+def test_install_list_stop_start_uninstall(bench: SimulatedDevice, app: App) -> None:
+    assert bench.kod("list", "--json").json() == []
+    installed = bench.kod("install", "clock", app("ticker", TICKER))
+    assert "clock installed on 'bench' (sent " in installed.err
+    (record,) = bench.kod("list", "--json").json()
+    assert (record["name"], record["state"], record["restarts"]) == ("clock", "running", 0)
+    assert re.search(r"^clock +running ", bench.kod("list").out, re.M)
+    bench.kod("stop", "clock")
+    assert bench.states() == {"clock": "stopped"}
+    bench.kod("start", "clock")
+    assert bench.states() == {"clock": "running"}
+    bench.kod("restart", "clock")
+    assert bench.states() == {"clock": "running"}
+    bench.kod("uninstall", "clock")
+    assert bench.states() == {}
+
+
+def test_jaguars_names_are_understood(bench: SimulatedDevice, app: App) -> None:
+    bench.kod("container", "install", "clock", app("ticker", TICKER))
+    assert "clock" in bench.kod("container", "list").out
+    bench.kod("container", "uninstall", "clock")
+
+
+def test_the_same_again_sends_nothing_and_says_so(bench: SimulatedDevice, app: App) -> None:
+    program = app("ticker", TICKER)
+    first = bench.kod("install", "clock", program, "--json").json()
+    assert first["sent"] == first["size"] > 0
+    again = bench.kod("install", "clock", program)
+    assert "runs already, with the same image and settings: nothing sent" in again.err
+    other = bench.kod("install", "second", program)
+    assert "the device had the image: 0 B sent" in other.err
+    assert bench.states() == {"clock": "running", "second": "running"}
+
+
+def test_a_new_version_replaces_the_old_one(bench: SimulatedDevice, app: App) -> None:
+    bench.kod("install", "clock", app("ticker", TICKER))
+    new = app("ticker", TICKER.replace("tick", "tock"))
+    replaced = bench.kod("install", "clock", new, "--no-wait")
+    assert "clock replaced on 'bench'" in replaced.err
+    until(lambda: "tock" in bench.kod("logs", "clock").out)
+    assert bench.states() == {"clock": "running"}
+
+
+def test_arguments_defines_and_settings_arrive(bench: SimulatedDevice, app: App) -> None:
+    program = app(
+        "show",
+        "import kodkod\nasync def main(*args):\n    print(args, kodkod.defines()['a'])\n",
+    )
+    bench.kod("install", "show", program, "-D", "a=5", "--restart", "never", "--", "x", "y")
+    until(lambda: "('x', 'y') 5" in bench.kod("logs", "show").out)
+    settings = bench.kod("config", "show", "--json").json()
+    assert settings == {"args": ["x", "y"], "defines": {"a": 5}, "restart": "never"}
+    changed = bench.kod("config", "show", "--unset", "args", "--timeout", "5s", "--json").json()
+    assert changed == {"defines": {"a": 5}, "restart": "never", "timeout_ms": 5000}
+
+
+def test_logs_show_time_app_and_text(bench: SimulatedDevice, app: App) -> None:
+    bench.kod("install", "hello", app("once", ONCE))
+    line = until(lambda: bench.kod("logs", "hello").out)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}  hello       hello from once\n", line)
+    (entry,) = map(json.loads, bench.kod("logs", "hello", "--json").out.splitlines())
+    assert (entry["app"], entry["text"], entry["level"]) == ("hello", "hello from once", 1)
+
+
+def test_logs_follow_until_ctrl_c(bench: SimulatedDevice, app: App) -> None:
+    bench.kod("install", "clock", app("ticker", TICKER))
+    with bench.popen("logs", "-f", "clock") as follower:
+        try:
+            seen = [follower.stdout.readline() for _ in range(20)]
+        finally:
+            follower.send_signal(signal.SIGINT)
+        follower.communicate(timeout=20)
+    numbers = [int(re.search(r"tick (\d+)", line).group(1)) for line in seen]
+    assert numbers == list(range(numbers[0], numbers[0] + 20))
+    assert follower.returncode == 130
+
+
+def test_run_shows_the_output_and_passes_the_exit_code_on(
+    bench: SimulatedDevice, app: App
+) -> None:
+    assert bench.kod("run", app("once", ONCE)).out == "hello from once\n"
+    bench.kod("run", app("three", "import sys\nprint('x')\nsys.exit(3)\n"), code=3)
+    failed = bench.kod("run", app("crash", CRASH), code=1)
+    assert "about to fail" in failed.out
+    assert 'File "crash.py", line 3, in inner' in failed.out
+    assert "ValueError: this app is broken" in failed.out
+
+
+def test_run_stops_with_ctrl_c_and_leaves_nothing(bench: SimulatedDevice, app: App) -> None:
+    with bench.popen("run", str(app("ticker", TICKER)), "a", "b") as running:
+        assert "tick 0 a b" in running.stdout.readline()
+        assert [one["state"] for one in bench.kod("list", "--json").json()] == ["running"]
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=20)
+    assert running.returncode == 130
+    until(lambda: bench.kod("list", "--json").json() == [])
+
+
+def test_services_and_call(bench: SimulatedDevice) -> None:
+    names = [one["name"] for one in bench.kod("services", "--json").json()]
+    assert {"kodkod/apps", "kodkod/log", "kodkod/device"} <= set(names)
+    assert bench.kod("call", "kodkod/apps", "list").out == "[]\n"
+    about = bench.kod("call", "kodkod/device", "info").json()
+    assert about["name"] == "bench"
+
+
+def test_ping_info_and_devices(bench: SimulatedDevice) -> None:
+    assert "'bench' at 127.0.0.1:" in bench.kod("ping").out
+    assert len(bench.kod("ping", "-n", "3", "--json").json()["ms"]) == 3
+    assert bench.kod("info", "--json").json()["id"] == bench.settings["id"]
+    (known,) = bench.kod("devices", "--json").json()
+    assert (known["name"], known["running"], known["last_used"]) == ("bench", True, True)
+    assert bench.settings["key"] not in bench.kod("devices", "--json").out
+
+
+@pytest.mark.parametrize("form", ["bench", "{id}", "127.0.0.1:{port}", "sim", "localhost:{port}"])
+def test_every_form_of_d_reaches_it(bench: SimulatedDevice, form: str) -> None:
+    spec = form.format(**bench.settings)
+    assert bench.kod("ping", "-d", spec, "--json").json()["id"] == bench.settings["id"]
+    assert bench.kod("-d", spec, "ping", "--json").json()["id"] == bench.settings["id"]
+
+
+def test_several_devices_are_done_in_turn(bench: SimulatedDevice) -> None:
+    both = bench.kod("ping", "-d", "bench", "-d", "nowhere", "--json", code=3)
+    assert both.out.count("\n") == 1
+    every = bench.kod("ping", "--all", "--json").json()
+    assert list(every) == ["bench"]
+
+
+def test_the_library_does_what_the_command_does(bench: SimulatedDevice, app: App) -> None:
+    with Device.find("bench") as device:
+        done = device.install("clock", app("ticker", TICKER))
+        assert done.sent == done.size
+        assert [one["name"] for one in device.list()] == ["clock"]
+        lines = device.follow("clock")
+        assert "tick" in next(lines).text
+        with device.run(app("once", ONCE)) as run:
+            assert [text for _, _, text in run.lines()] == ["hello from once"]
+            assert run.code == 0
+        device.uninstall("clock")
+        assert device.list() == []
+
+
+# --- what does not
+
+
+@pytest.mark.parametrize("verb", [["install", "x"], ["run"], ["build"], ["run", "-d", "host"]])
+def test_a_missing_file(bench: SimulatedDevice, verb: list[str]) -> None:
+    err = one_line(bench.kod(*verb, "nothing.py", code=2).err)
+    assert "nothing.py" in err
+
+
+def test_a_file_that_does_not_compile_is_shown_with_a_caret_and_nothing_is_sent(
+    bench: SimulatedDevice, app: App
+) -> None:
+    bench.kod("install", "clock", app("ticker", TICKER))
+    bad = app("ticker", "def main():\n    x = (1 +\n")
+    wrong = bench.kod("install", "clock", bad, code=2)
+    assert re.search(r"^kod: .*ticker\.py:2: ", wrong.err, re.M)
+    assert re.search(r"^ +\^$", wrong.err, re.M)
+    record = bench.kod("info", "clock", "--json").json()
+    assert (record["state"], record["restarts"]) == ("running", 0)
+
+
+def test_an_import_of_what_does_not_exist(bench: SimulatedDevice, app: App) -> None:
+    wrong = bench.kod("install", "x", app("wants", "import nosuchmodule\n"), code=2)
+    assert re.search(r"^kod: .*wants\.py:1: .*nosuchmodule", wrong.err, re.M)
+    assert bench.states() == {}
+
+
+@pytest.mark.parametrize(
+    "verb", ["start", "stop", "restart", "uninstall", "info", "config", "logs"]
+)
+def test_a_name_that_is_not_installed(bench: SimulatedDevice, verb: str) -> None:
+    assert "'nobody'" in one_line(bench.kod(verb, "nobody", code=3).err)
+
+
+def test_an_app_that_fails_at_once_fails_its_install(bench: SimulatedDevice, app: App) -> None:
+    failed = bench.kod("install", "crash", app("crash", CRASH), code=1)
+    assert 'File "crash.py", line 3, in inner' in failed.err
+    assert "\nkod: 'crash' is installed but failed" in failed.err
+    log = bench.kod("logs", "crash").out
+    assert 'File "crash.py", line 3, in inner' in log
+    assert "ValueError: this app is broken" in log
+
+
+def test_a_new_version_that_fails_gives_way_to_the_old_one(
+    bench: SimulatedDevice, app: App
+) -> None:
+    bench.kod("install", "clock", app("ticker", TICKER))
+    failed = bench.kod("install", "clock", app("ticker", CRASH), code=1)
+    assert "ValueError: this app is broken" in failed.err
+    assert "\nkod: the new version of 'clock' failed; the one before it runs again" in failed.err
+    until(lambda: bench.states() == {"clock": "running"})
+
+
+def test_a_service_or_method_that_is_not_there(bench: SimulatedDevice) -> None:
+    one_line(bench.kod("call", "no/such", "x", "--json", code=3).err)
+    one_line(bench.kod("call", "kodkod/apps", "fly", code=3).err)
+    one_line(bench.kod("call", "kodkod/apps", "stop", "nobody", code=3).err)
+
+
+def test_a_wrong_key(bench: SimulatedDevice) -> None:
+    record = bench.home / "devices" / f"{bench.settings['id']}.json"
+    right = record.read_text()
+    record.write_text(right.replace(bench.settings["key"], "00" * 16))
+    try:
+        assert "key" in one_line(bench.kod("list", code=5).err)
+        record.write_text(right.replace(bench.settings["key"], ""))
+        assert "key" in one_line(bench.kod("list", code=5).err)
+    finally:
+        record.write_text(right)
+    bench.kod("list")
+
+
+def test_a_port_in_use(bench: SimulatedDevice, tmp_path: Path) -> None:
+    port = str(bench.settings["port"])
+    taken = bench.kod("simulate", "--folder", tmp_path / "x", "--port", port, code=1)
+    assert f"port {port} is in use" in one_line(taken.err)
+
+
+def test_what_answers_there_is_no_device(bench: SimulatedDevice) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        address = f"127.0.0.1:{stranger.getsockname()[1]}"
+        assert "no key" in one_line(bench.kod("list", "-d", address, code=5).err)
+
+
+def test_a_device_that_goes_away_ends_what_waits(bench: SimulatedDevice, app: App) -> None:
+    bench.kod("install", "clock", app("ticker", TICKER))
+    with bench.popen("logs", "-f", "clock") as follower:
+        try:
+            follower.stdout.readline()
+            bench.cut_power()
+            _, err = follower.communicate(timeout=60)
+        finally:
+            follower.kill()
+    assert follower.returncode == 4
+    one_line(err)
+    stopped = bench.kod("list", code=3)
+    assert "simulated device 'bench' does not run" in one_line(stopped.err)
+    bench.start()
+    assert bench.states() == {"clock": "running"}
+
+
+def test_a_reset_starts_the_installed_apps_again(bench: SimulatedDevice, app: App) -> None:
+    bench.kod("install", "clock", app("ticker", TICKER))
+    before = bench.run_json["device_pid"]
+    bench.kod("reset")
+    until(lambda: bench.run_json["device_pid"] != before)
+    assert bench.states() == {"clock": "running"}
+    assert bench.kod("info", "--json").json()["boot_reason"] == "reset"
+
+
+# --- on this computer
+
+
+def test_run_on_this_computer_passes_arguments_and_exit_code(
+    bench: SimulatedDevice, app: App
+) -> None:
+    program = app("args", "import sys\ndef main(*args):\n    print(args)\n    sys.exit(7)\n")
+    done = bench.kod("run", "-d", "host", program, "a", "--", "-b", code=7)
+    assert done.out == "('a', '-b')\n"
+
+
+def test_run_on_this_computer_stops_gracefully_with_ctrl_c(
+    bench: SimulatedDevice, app: App
+) -> None:
+    program = app(
+        "tidy",
+        "import asyncio\n"
+        "async def main():\n"
+        "    try:\n"
+        "        print('up')\n"
+        "        await asyncio.sleep(100)\n"
+        "    finally:\n"
+        "        print('tidied up')\n",
+    )
+    with bench.popen("run", "-d", "host", str(program)) as running:
+        assert running.stdout.readline() == "up\n"
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=20)
+    assert out == "tidied up\n"
+    assert running.returncode == 130
+    assert err == ""
+
+
+def test_a_missing_micropython_is_said(
+    bench: SimulatedDevice, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MICROPYTHON", "/no/such/program")
+    err = one_line(bench.kod("run", "-d", "host", app("once", ONCE), code=2).err)
+    assert "MICROPYTHON=/no/such/program" in err
