@@ -31,7 +31,7 @@ def stop():
     kernel.guard.stop()
     loader.uninstall()
     logs.uninstall()
-    seam.kernel = seam.Kernel()
+    del seam.kernel  # back to the plain one
     kernel = None
 
 
