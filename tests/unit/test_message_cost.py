@@ -3,7 +3,7 @@
 import gc
 
 from kodkod import errors
-from kodkod.message import copy, unpack
+from kodkod.message import copy, pack, unpack
 
 
 def allocated(function, *args):
@@ -15,6 +15,14 @@ def allocated(function, *args):
     after = gc.mem_alloc()
     gc.enable()
     return after - before
+
+
+def refused(way, value):
+    try:
+        way(value)
+    except errors.TooLarge:
+        return
+    raise AssertionError("not refused")
 
 
 def hostile(data):
@@ -60,6 +68,12 @@ def test_hostile_messages_allocate_in_proportion_to_their_size():
         used = allocated(hostile, data)
         # An empty list is 96 bytes here (half of it on a device), and its list grows by copies.
         assert used < size * 140, (data[:6], used)
+
+
+def test_a_value_that_is_too_large_is_not_copied_first():
+    for value in ("x" * 100000, b"x" * 100000, bytearray(100000), "漢" * 8000, [0, b"x" * 100000]):
+        for way in (copy, pack):
+            assert allocated(refused, way, value) < 12000, (way, value[:3])
 
 
 def test_sixteen_levels_need_few_frames():
