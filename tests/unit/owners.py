@@ -29,7 +29,7 @@ class Owner:
         self.permissions = permissions
         self.tasks = []
         self.running = True
-        self.reason = None
+        self.reason = self.verdict = None
 
     def run(self, coro):
         """A task of this owner."""
@@ -39,7 +39,7 @@ class Owner:
         """Ends it as the scheduler does: nothing of it runs after this."""
         if self.running:
             self.running = False
-            self.reason = reason
+            self.reason = self.verdict = reason
             for steps in self.tasks:
                 if steps.task is not core.cur_task:
                     steps.task.cancel()

@@ -16,8 +16,6 @@ class Call:
 
     task = None
     started = done = False
-    # What the caller gets when the handler's task ends in a way that is no exception.
-    error = errors.ServiceClosed
 
     def __init__(self, session, work, index, arguments):
         self.session = session
@@ -41,7 +39,7 @@ class Call:
             self.caller = None
             if not self.done:
                 _k.shielded(self.cancel)
-        if self.error is not None:
+        if self.error:
             raise self.error
         return self.result
 
@@ -62,22 +60,28 @@ class Call:
     async def _run(self):
         self.started = True
         session = self.session
+        # What the caller gets when this ends in a way that is no exception.
+        error = errors.ServiceClosed(f"{session.provider.name}: its app has ended")
+        result = None
         try:
             work = self.work
             if work is None:
                 work = session.handle(self.index, self.result, session.gid, session.id)
             if hasattr(work, "__next__"):
                 work = await work
-            self.result = copy(work)
-            self.error = None
+            result = copy(work)
+            error = None
         except MemoryError:
             raise
-        except (Exception, CancelledError) as e:
-            self.error = crossing(e)
+        except CancelledError as e:
+            if not getattr(session.provider._owner, "verdict", None):
+                error = crossing(e)
+        except Exception as e:
+            error = crossing(e)
         finally:
-            self._over()
+            self._over(error, result)
 
-    def _over(self):
+    def _over(self, error=None, result=None):
         # The handler has ended or will never start: its place is free.
         session = self.session
         provider = session.provider
@@ -87,7 +91,7 @@ class Call:
                 provider._running -= 1
             elif not _waiting(session):
                 provider._turns.remove(session)
-        self.finish(self.error)
+        self.finish(error, result)
         # The free places go to the waiting clients in turn, one call each.
         while provider._turns and provider._running < RUNNING:
             session = provider._turns.pop(0)
@@ -96,11 +100,12 @@ class Call:
             if len(calls) > 1:
                 provider._turns.append(session)
 
-    def finish(self, error):
+    def finish(self, error, result=None):
         """Answers the caller, if nobody has."""
         if not self.done:
             self.done = True
             self.error = error
+            self.result = result
             if self.caller:
                 wake(self.caller)
 

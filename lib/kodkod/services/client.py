@@ -26,6 +26,8 @@ _EARLY = const(16)
 _STEP_MS = const(10)
 _SMALL = const(0x3FFFFFFF)
 _UNSET = object()
+# Whoever waits for the delivery of what was sent before looks again when it is set.
+_taken = Signal()
 # What handlers return mostly; anything else is looked at as the provider.
 _PLAIN = {bool, str, bytes, float}
 
@@ -37,6 +39,7 @@ class ServiceClient:
     id = name = None
     # `dropped`: notifications that found no room before their proxy was made.
     major = minor = patch = dropped = 0
+    _taken = 0
     _owner = _session = _task = _reason = None
     _opening = _idle = False
     # In its own queue, a client is what has to be opened again.
@@ -63,20 +66,23 @@ class ServiceClient:
         owner = _k.kernel.current
         self._opening = True
         try:
-            while self._opening:
+            while self._opening and not self._session:
                 try:
                     self._attach(registry.find(self._selector, owner), owner)
-                    return self
                 except errors.ServiceNotFound as e:
                     left = ticks_diff(end, ticks_ms())
                     if left <= 0 or timeout_ms is None:
                         if if_absent is _UNSET or isinstance(e, errors.VersionMismatch):
                             raise
                         return if_absent() if callable(if_absent) else if_absent
+                else:
+                    break
                 await registry.changed.wait(left)
+            if not self._session:
+                self._refuse()
+            return self
         finally:
             self._opening = False
-        self._refuse()
 
     def _attach(self, service, owner):
         provider = service.provider
@@ -134,14 +140,12 @@ class ServiceClient:
         # unless the caller is the one who delivers.
         if core.cur_task is self._task:
             return
-        barrier = _Barrier()
-        self._queue.append(barrier)
-        self._wake()
+        mark = self._taken + len(self._queue)
         end = ticks_add(ticks_ms(), FOREVER if timeout_ms is None else timeout_ms)
         left = 1
-        while barrier._reason and left > 0:
+        while self._taken < mark and left > 0 and self._task:
             left = ticks_diff(end, ticks_ms())
-            await barrier.passed.wait(max(left, 0))
+            await _taken.wait(max(left, 0))
 
     def _refuse(self):
         what = f"client of {self._selector.uuid}"
@@ -294,6 +298,9 @@ class ServiceClient:
                             result = inbox.on_notified(value)
                         elif inbox._reason:
                             result = inbox._over()
+                        self._taken += 1
+                        if _taken._tasks:
+                            _taken.set()
                         if result is not None and hasattr(result, "__next__"):
                             await result
                     except Exception as e:
@@ -319,20 +326,6 @@ class ServiceClient:
                 result = self.on_reconnected()
                 if hasattr(result, "__next__"):
                     await result
-
-
-class _Barrier:
-    """Stands in the queue for a task that waits until all before it is delivered."""
-
-    _values = ()
-    _reason = "flush"
-
-    def __init__(self):
-        self.passed = Signal()
-
-    def _over(self):
-        self._reason = None
-        self.passed.set()
 
 
 def _outcome(session, result):

@@ -4,11 +4,14 @@ from asyncio import core
 
 
 class Main:
-    """An owner. `permissions`: the names and uuids of services that it may open; None: all."""
+    """An owner."""
 
     gid = 1
     name = "main"
+    # The names and uuids of the services that it may open; None: all.
     permissions = None
+    # Not None once its end is decided: what is cancelled then ends as ServiceClosed.
+    verdict = None
 
 
 class Kernel:
