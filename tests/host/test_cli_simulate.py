@@ -206,7 +206,7 @@ def test_exit_code_75_starts_it_again_and_0_ends_it(machine: Callable[..., Machi
 
 def test_a_device_that_fails_says_so_and_exits_1(machine: Callable[..., Machine]) -> None:
     device = machine("raise ValueError('broken')")
-    assert "broken" in device.output("ValueError")
+    device.output("ValueError: broken")
     device.process.wait(timeout=20)
     code, said = device.end()
     assert code == 1
@@ -270,7 +270,7 @@ def test_the_console_answers_whoever_opens_it_with_what_comes_then(
     device = machine(
         "import sys\nprint('early')\nwhile True: print('echo', sys.stdin.buffer.read(1))"
     )
-    device.output("early")
+    device.output(r"early\s")
     path = device.run_json()["console"]
     for _ in range(3):
         console = os.open(path, os.O_RDWR | os.O_NOCTTY)
@@ -313,8 +313,7 @@ def test_detached_it_returns_when_it_is_up_and_stop_ends_it(folder: Path) -> Non
     finally:
         stopped = subprocess.run([*KOD, "simulate", "--folder", str(folder), "--stop"])
     assert stopped.returncode == 0
-    assert not lives(run["pid"])
-    assert not lives(run["device_pid"])
+    until(lambda: not lives(run["pid"]) and not lives(run["device_pid"]))
     again = subprocess.run(
         [*KOD, "simulate", "--folder", str(folder), "--stop"], capture_output=True
     )
@@ -328,5 +327,7 @@ def test_a_detached_one_that_does_not_start_says_why(folder: Path) -> None:
         [*KOD, "simulate", "--folder", str(folder), "--detach"], capture_output=True, text=True
     )
     assert started.returncode == 1
-    assert started.stderr.startswith("kod: the simulated device did not start: ")
-    assert started.stderr.count("\n") == 1
+    assert "ValueError: broken" in started.stderr
+    assert started.stderr.splitlines()[-1].startswith(
+        "kod: the simulated device did not start: simulated device 'bench' ended with code 1"
+    )

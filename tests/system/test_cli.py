@@ -98,7 +98,7 @@ def test_a_new_version_replaces_the_old_one(bench: SimulatedDevice, app: App) ->
 def test_arguments_defines_and_settings_arrive(bench: SimulatedDevice, app: App) -> None:
     program = app(
         "show",
-        "import kodkod\nasync def main(*args):\n    print(args, kodkod.defines()['a'])\n",
+        "import kodkod\nasync def main(*args):\n    print(args, kodkod.defines['a'])\n",
     )
     bench.kod("install", "show", program, "-D", "a=5", "--restart", "never", "--", "x", "y")
     until(lambda: "('x', 'y') 5" in bench.kod("logs", "show").out)

@@ -27,7 +27,6 @@ from kod import config, library, micropython
 from kod.errors import INTERRUPTED, BadInput, UserError
 
 HOST = "127.0.0.1"
-DEFAULT_PORT = 9190
 DEFAULT_BAUD = 115200
 RING = 260  # bytes the console of an ESP32 keeps before it drops (reference: micropython.md)
 RESET = 75  # the device asks to be started again
@@ -104,9 +103,8 @@ def _choose_port(wanted: int, before: int) -> int:
         if not _is_free(wanted):
             raise UserError(f"port {wanted} is in use; give another, or --port 0 to take any")
         return wanted
-    for port in (before, DEFAULT_PORT):
-        if port and _is_free(port):
-            return port
+    if before and _is_free(before):
+        return before
     with socket.socket() as any_port:
         any_port.bind((HOST, 0))
         return int(any_port.getsockname()[1])
@@ -547,11 +545,14 @@ def detach(flash: Flash, options: list[str], timeout: float = 15.0) -> dict[str,
             child.returncode = 0  # it goes on without this process
             return run
         time.sleep(0.03)
-    lines = log.read_text(errors="replace").strip().splitlines()
     if child.poll() is None:
         child.terminate()
-    said = lines[-1].removeprefix("kod: ") if lines else "it said nothing"
-    raise UserError(f"the simulated device did not start: {said}")
+        child.wait()
+    *console, last = log.read_text(errors="replace").strip().splitlines()[-12:] or [""]
+    raise UserError(
+        f"the simulated device did not start: {last.removeprefix('kod: ')}",
+        detail="\n".join(console),
+    )
 
 
 def answers(host: str, port: int) -> bool:

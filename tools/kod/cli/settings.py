@@ -36,7 +36,7 @@ def define_option(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=define,
         metavar="KEY=VALUE",
-        help="a value for kodkod.defines()",
+        help="a value in the app's kodkod.defines",
     )
 
 
