@@ -284,6 +284,8 @@ class FakePort:
             self.chip.tick()
             if select.select([connection], [], [], 0.05)[0]:
                 data = connection.recv(65536)
+                if hasattr(socket, "TCP_QUICKACK"):  # pyserial's end waits for it
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
                 if not data:
                     return
                 self.chip.feed(b"".join(manager.filter(data)) if manager else data)

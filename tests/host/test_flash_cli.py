@@ -1,0 +1,370 @@
+"""kod flash as people use it, against a stand-in for the board."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import fake_firmware
+import pytest
+from fake_rom_loader import FakeEsp32, FakePort
+from kod import config
+from kod.cli import main
+from kod.flash import boards, image, plan, ports
+from kod.flash.wait import Heard
+
+VFS = slice(0x200000, 0x400000)
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("KOD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("KOD_WIFI_SSID", raising=False)
+    monkeypatch.delenv("KOD_WIFI_PASSWORD", raising=False)
+    with open(os.devnull) as nobody:  # no terminal: nothing is asked
+        monkeypatch.setattr("sys.stdin", nobody)
+        yield
+
+
+@pytest.fixture
+def firmware(tmp_path: Path) -> str:
+    path = tmp_path / "firmware.bin"
+    path.write_bytes(fake_firmware.for_board(boards.by_name("ESP32_GENERIC")))
+    return str(path)
+
+
+@pytest.fixture
+def chip() -> FakeEsp32:
+    return FakeEsp32()
+
+
+@pytest.fixture
+def port(chip: FakeEsp32) -> Iterator[str]:
+    with FakePort(chip) as serving:
+        yield serving.url
+
+
+def files(chip: FakeEsp32) -> dict[str, bytes]:
+    return image.read(bytes(chip.flash[VFS]))
+
+
+def settings(chip: FakeEsp32) -> dict[str, object]:
+    value = json.loads(files(chip)["kodkod.json"])
+    assert isinstance(value, dict)
+    return value
+
+
+Said = Callable[[], tuple[str, str]]
+
+
+@pytest.fixture
+def said(capfd: pytest.CaptureFixture[str]) -> Said:
+    return lambda: tuple(capfd.readouterr())  # type: ignore[return-value]
+
+
+def flash(*arguments: str) -> int:
+    return main(["flash", *arguments])
+
+
+# --- the whole way ---------------------------------------------------------------------------
+
+
+def test_one_command_makes_a_device_of_a_board(
+    chip: FakeEsp32, port: str, firmware: str, said: Said
+) -> None:
+    chip.boots = lambda chip: b"rst:0x1\r\nkodkod: desk at 127.0.0.2:9190\r\n"
+    chip.resets_by_itself = False
+    arguments = ["--port", port, "--firmware", firmware, "--name", "desk", "--wait", "0"]
+    assert flash(*arguments, "--wifi-ssid", "home", "--wifi-password", "swordfish") == 0
+    out, err = said()
+    assert out.startswith("desk (")
+    assert "kod install NAME FILE.py -d desk" in err
+    assert "swordfish" not in out + err
+    found = settings(chip)
+    assert found["wifi"] == [["home", "swordfish"]]
+    assert (found["name"], found["port"]) == ("desk", 9190)
+    known = config.by_id(str(found["id"]))
+    assert known is not None
+    assert (known.name, known.key, known.console, known.chip) == (
+        *("desk", found["key"], port, "ESP32"),
+    )
+    assert str(found["key"]) not in out + err
+    assert config.last_used() == known.id
+    path = config.home() / "devices" / f"{known.id}.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_it_waits_until_the_device_says_where_it_is(
+    chip: FakeEsp32, port: str, firmware: str, said: Said
+) -> None:
+    with socket.create_server(("127.0.0.2", 0)) as there:
+        address = f"127.0.0.2:{there.getsockname()[1]}"
+        chip.boots = lambda chip: f"MicroPython\r\nkodkod: shed at {address}\r\n".encode()
+        original = chip.feed
+
+        def feed(data: bytes) -> None:  # socket:// has no lines: the first word resets it
+            original(data)
+            if chip.mode == "stub" and "DEFL_END" in chip.calls and data == b"\r":
+                chip.boot()
+
+        chip.feed = feed  # type: ignore[method-assign]
+        arguments = ["--port", port, "--firmware", firmware, "--name", "shed", "--wait", "20"]
+        assert flash(*arguments, "--wifi-ssid", "home", "--wifi-open", "--json") == 0
+        out, _ = said()
+        value = json.loads(out)
+    assert f"{value['host']}:{value['port']}" == address
+    assert value["up"] is True
+    assert value["plan"]["board"] == "ESP32_GENERIC"
+    known = config.by_id(value["id"])
+    assert known is not None
+    assert f"{known.host}:{known.port}" == address
+
+
+def test_a_device_that_says_nothing_needs_its_button(
+    chip: FakeEsp32, port: str, firmware: str, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kod.flash.wait._SILENT_S", 0.2)
+    code = flash("--port", port, "--firmware", firmware, "--name", "desk", "--wait", "1")
+    _, err = said()
+    assert code == 4
+    assert "press EN (RST)" in err
+    assert err.splitlines()[-1].startswith("kod: 'desk' is flashed and verified, but said nothing")
+    assert config.devices()[0].name == "desk"  # its key is not lost
+
+
+def test_keep_leaves_apps_data_and_key_and_renews_the_library(
+    chip: FakeEsp32, port: str, tmp_path: Path, said: Said
+) -> None:
+    small = boards.Partition("vfs", "data", "fat", 0x200000, 0x60000)  # quicker to read
+    table = (*boards.by_name("ESP32_GENERIC").partitions, small)
+    firmware = tmp_path / "firmware.bin"
+    firmware.write_bytes(fake_firmware.firmware("esp32", table))
+    older = plan.new_settings("desk", [["home", "swordfish"]])
+    content = {
+        "kodkod.json": plan.settings_file(older),
+        "lib/kodkod/old.mpy": b"M\x06old",
+        "main.py": b"old",
+        "lib/other.py": b"mine",
+        "apps/1234/app.json": b"{}",
+        "data/clock/x": b"data",
+    }
+    chip.flash[small.offset : small.end] = image.build(content, small.size)
+    chip.flash[0x8000:0x8C00] = fake_firmware.table(table)
+    arguments = ["--port", port, "--firmware", str(firmware), "--keep", "--wait", "0"]
+    assert flash(*arguments, "--wifi-ssid", "shop", "--wifi-open") == 0
+    now = image.read(bytes(chip.flash[small.offset : small.end]))
+    assert "lib/kodkod/old.mpy" not in now
+    assert now["main.py"] != b"old"
+    for path in ("lib/other.py", "apps/1234/app.json", "data/clock/x"):
+        assert now[path] == content[path]
+    wanted = {**older, "wifi": [["shop", ""], ["home", "swordfish"]]}
+    assert json.loads(now["kodkod.json"]) == wanted
+    assert config.devices()[0].key == older["key"]
+
+
+def test_keep_refuses_what_it_cannot_read(
+    chip: FakeEsp32, port: str, firmware: str, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "kod.flash.esp.read",  # pyserial's socket:// takes 10 s for 2 MiB
+        lambda line, name, offset, size, progress: bytes(chip.flash[offset : offset + size]),
+    )
+    arguments = ["--port", port, "--firmware", firmware, "--keep", "--wait", "0"]
+    assert flash(*arguments) == 1
+    assert "not where the new firmware looks for it; nothing was written" in said()[1]
+    chip.flash[0x8000:0x8C00] = fake_firmware.table(boards.by_name("ESP32_GENERIC").partitions)
+    assert flash(*arguments) == 1
+    assert "no littlefs file system" in said()[1]
+    chip.flash[VFS] = image.build({"main.py": b"print(1)"}, 0x200000)
+    assert flash(*arguments) == 1
+    assert "no Kodkod device" in said()[1]
+    assert not any(call.startswith("DEFL") for call in chip.calls)
+
+
+def test_a_board_flashed_again_keeps_its_name_and_its_old_key_is_forgotten(
+    chip: FakeEsp32, port: str, firmware: str
+) -> None:
+    arguments = ["--port", port, "--firmware", firmware, "--wait", "0"]
+    assert flash(*arguments, "--name", "desk") == 0
+    first = config.devices()[0]
+    chip.mode = "rom"
+    assert flash(*arguments) == 0
+    (second,) = config.devices()
+    assert second.name == "desk"
+    assert second.id != first.id
+    assert second.key != first.key
+
+
+def test_the_wrong_board_is_refused_before_anything_is_written(
+    chip: FakeEsp32, port: str, said: Said
+) -> None:
+    assert flash("--port", port, "--board", "ESP32_GENERIC_C3") == 1
+    assert "has an ESP32, ESP32_GENERIC_C3 has an ESP32-C3" in said()[1].splitlines()[-1]
+    assert not any(call.startswith("DEFL") for call in chip.calls)
+    assert not config.devices()
+
+
+def test_a_failed_write_remembers_nothing(
+    chip: FakeEsp32, port: str, firmware: str, said: Said
+) -> None:
+    chip.fails_at = "DEFL_DATA"
+    assert flash("--port", port, "--firmware", firmware) == 1
+    assert "writing the flash on" in said()[1]
+    assert not config.devices()
+
+
+# --- without a board -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("board", [board.name for board in boards.all_boards()])
+def test_a_dry_run_for_every_board_writes_the_images_and_the_plan(
+    board: str, tmp_path: Path, said: Said
+) -> None:
+    known = boards.by_name(board)
+    path = tmp_path / "fw.bin"
+    path.write_bytes(fake_firmware.for_board(known))
+    where = tmp_path / "out"
+    code = flash("--dry-run", "-o", str(where), "--board", board, "--firmware", str(path))
+    assert code == 0
+    out, _ = said()
+    assert known.chip_label in out
+    assert f"{known.vfs_offset:#x}" in out
+    content = (where / "littlefs.bin").read_bytes()
+    assert len(content) == known.flash_size - known.vfs_offset
+    assert "main.py" in image.read(content)
+    assert (where / "firmware.bin").read_bytes() == path.read_bytes()
+    assert json.loads((where / "plan.json").read_text())["board"] == board
+
+
+def test_a_dry_run_alone_writes_and_remembers_nothing(firmware: str, said: Said) -> None:
+    assert flash("--dry-run", "--firmware", firmware, "--json") == 0
+    value = json.loads(said()[0])
+    assert value["files"] == []
+    assert value["board"] == "ESP32_GENERIC"  # the file tells the chip
+    assert not config.home().exists()
+
+
+def test_images_for_later_leave_their_key_here(firmware: str, tmp_path: Path) -> None:
+    where = tmp_path / "out"
+    for _ in range(2):
+        assert flash("-o", str(where), "--firmware", firmware, "--name", "desk") == 0
+    (known,) = config.devices()
+    stored = json.loads(image.read((where / "littlefs.bin").read_bytes())["kodkod.json"])
+    assert (known.id, known.key) == (stored["id"], stored["key"])
+
+
+def test_the_list_of_boards(said: Said) -> None:
+    assert flash("--list-boards") == 0
+    out, _ = said()
+    for board in boards.all_boards():
+        assert board.name in out
+    assert flash("--list-boards", "--json") == 0
+    assert {one["name"] for one in json.loads(said()[0])} == {
+        board.name for board in boards.all_boards()
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--dry-run"], "which --board"),
+        (["--dry-run", "--board", "TOASTER"], "no board 'TOASTER'"),
+        (["--board", "TOASTER"], "no board 'TOASTER'"),
+        (["--keep", "--erase"], "not allowed with"),
+        (["--keep", "--dry-run"], "--keep needs the board"),
+        (["--no-wifi", "--wifi-ssid", "x"], "exclude each other"),
+        (["--wifi-open", "--wifi-password", "x", "--wifi-ssid", "y"], "exclude each other"),
+        (["--wifi-password", "swordfish"], "needs --wifi-ssid"),
+        (["--dry-run", "--board", "ESP32_GENERIC", "--wifi-ssid", "x"], "password of 'x' is miss"),
+        (["--baud", "fast"], "no speed"),
+        (["--port", "P", "--before", "magic"], "invalid choice"),
+        (["--dry-run", "--firmware", "nowhere.bin"], "no firmware file nowhere.bin"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    arguments: list[str], says: str, said: Said
+) -> None:
+    assert flash(*arguments) == 2
+    out, err = said()
+    assert not out
+    assert len(err.splitlines()) == 1
+    assert says in err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--name", "my desk"], "cannot name a device"),
+        (["--name", "x" * 33], "cannot name a device"),
+        (["--wifi-ssid", "s" * 33, "--wifi-open"], "cannot name a Wi-Fi"),
+        (["--wifi-ssid", "home", "--wifi-password", "short"], "8 to 63 characters"),
+        (["--flash-size", "huge"], "no flash size"),
+    ],
+)
+def test_a_value_the_device_could_not_use_is_refused(
+    options: list[str], says: str, firmware: str, said: Said
+) -> None:
+    assert flash("--dry-run", "--firmware", firmware, *options) == 2
+    assert says in said()[1]
+
+
+def test_the_password_may_come_from_the_environment(
+    firmware: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KOD_WIFI_SSID", "home")
+    monkeypatch.setenv("KOD_WIFI_PASSWORD", "swordfish")
+    where = tmp_path / "out"
+    assert flash("-o", str(where), "--firmware", firmware) == 0
+    stored = json.loads(image.read((where / "littlefs.bin").read_bytes())["kodkod.json"])
+    assert stored["wifi"] == [["home", "swordfish"]]
+
+
+def test_without_a_port_it_says_what_to_plug_in(
+    said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports.list_ports, "comports", list)
+    assert flash() == 3
+    assert "no serial port with a board was found" in said()[1]
+
+
+def test_with_several_ports_it_asks_for_one(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [ports.Port(f"/dev/ttyUSB{n}", "bridge", "FTDI", "") for n in range(2)]
+    monkeypatch.setattr(ports, "all_ports", lambda: found)
+    assert flash() == 3
+    assert "several ports (/dev/ttyUSB0, /dev/ttyUSB1): say which by --port" in said()[1]
+
+
+def test_names_that_are_made_up_are_valid_and_differ() -> None:
+    made = [plan.new_settings(None, []) for _ in range(30)]
+    assert len({one["name"] for one in made}) > 20
+    assert len({one["key"] for one in made}) == 30
+
+
+# --- what a console says ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lines", "up", "host", "trouble"),
+    [
+        (["kodkod: desk at 192.168.4.7:9190"], True, "192.168.4.7", ""),
+        (["[kodkod] up"], True, "", ""),
+        (["I (31) wifi: sta ip: 10.0.0.2"], False, "", ""),
+        (["invalid header: 0xffffffff"], False, "", "no firmware"),
+        (["rst:0x1 (POWERON_RESET)", "waiting for download"], False, "", "let go of BOOT"),
+        (["Traceback (most recent call last):", "ImportError"], False, "", "its start failed"),
+        ([">>> "], False, "", ""),
+    ],
+)
+def test_the_console_tells_how_the_start_went(
+    lines: list[str], up: bool, host: str, trouble: str
+) -> None:
+    heard = Heard()
+    for line in lines:
+        heard.line(line)
+    assert (heard.up, heard.host) == (up, host)
+    assert trouble in heard.trouble
+    assert bool(heard.trouble) == bool(trouble)
