@@ -36,7 +36,11 @@ def uninstall():
 def assign(app, folder):
     """`app` lives in `folder`: its top-level modules and packages are its own."""
     app.dir = folder
-    app.names = {entry.split(".")[0] for entry in os.listdir(folder)}
+    app.names = {
+        entry.split(".")[0]
+        for entry in os.listdir(folder)
+        if "." not in entry or entry.endswith(".mpy") or entry.endswith(".py")
+    }
 
 
 def _import(name, *args):

@@ -304,6 +304,8 @@ class Scheduler:
                 logs.write(app, logs.ERROR, str(code))
                 code = 1
             code &= 255
+            if app is self.system:
+                self.ending = code
             self.end(app, "failed" if code else "ended", code)
         elif isinstance(exc, MemoryError):
             self.end(app, "memory", 1, exc)

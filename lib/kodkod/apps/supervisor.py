@@ -1,5 +1,5 @@
-# What is installed, and what becomes of it: start, stop, restart by policy, probation.
-# Nothing here opens a file but through storage, and no app's code runs in here.
+# What is installed, and what becomes of it: start, stop, restart by policy.
+# Changing what is installed, and judging a new version, is in switch.py, loaded for it.
 
 import asyncio
 
@@ -14,7 +14,6 @@ _BACKOFF_MS = const(1000)
 _BACKOFF_MAX_MS = const(60000)
 _FAILURES = const(5)  # more than these within _WINDOW_MS of running time: given up
 _WINDOW_MS = const(60000)
-PROBATION_MS = const(10000)
 
 
 class Slot:
@@ -24,6 +23,7 @@ class Slot:
         self.name = name
         self.record = record
         self.app = None
+        self.halting = False  # it is being stopped for a reason that starts it no more
         self.state = "stopped"
         self.reason = self.code = self.traceback = None
         self.restarts = 0
@@ -32,12 +32,21 @@ class Slot:
         self.failures = []  # `ran` at each failure within the window
         self.timer = None  # the task that will start or stop it
         self.judged = Signal()  # the probation is over
-        self.verdict = None  # how it ended: traceback or "" (passed)
+        self._sized = None
+        self.fault = ""  # what condemned the version that was rolled back
 
     def setting(self, key, default=None):
         """The installation's setting, or what the caller takes instead."""
         value = self.record["settings"].get(key)
         return default if value is None else value
+
+    def size(self, store):
+        """Bytes of its image, looked up once."""
+        id = self.record["id"]
+        if self._sized != id:
+            self._size = store.size(id) if store.has(id) else 0
+            self._sized = id
+        return self._size
 
 
 class Supervisor:
@@ -48,6 +57,8 @@ class Supervisor:
         self.store = store
         self.catalog = catalog
         self.slots = {}
+        self.held = []  # ids of images that were received and are not yet named
+        self.lock = asyncio.Lock()  # one change at a time
 
     def slot(self, name):
         """The slot of an installed name; AppNotFound."""
@@ -56,19 +67,33 @@ class Supervisor:
             raise AppNotFound("no app '{}' is installed; kod list shows all".format(name))
         return slot
 
-    def boot(self):
-        """Take up the catalog and start what is installed, in the order of `after`."""
-        images = set()
+    def log(self, level, text):
+        """A line of the system's own."""
+        logs.write(self.kernel.system, level, text)
+
+    # Boot
+
+    def load(self):
+        """Take up the catalog, and repair what a power cut left."""
         for name in self.catalog.names():
-            record = self.catalog.get(name)
-            self.slots[name] = Slot(name, record)
-            images.update((record["id"], record["previous"]))
-        self.store.repair(images)
+            self.slots[name] = Slot(name, self.catalog.get(name))
+        try:
+            self.store.repair(self.needed())
+            for name, why in self.catalog.problems().items():
+                text = "app '{}': {}; its image is kept; kod uninstall {} removes it"
+                self.log(logs.ERROR, text.format(name, why, name))
+        except OSError as exc:  # what runs is worth more than what is clean
+            self.kernel.log_exception(None, exc, "repairing the flash")
+
+    def boot(self, starting=None):
+        """Start what is installed, in the order of `after`; `starting(name)` is told before."""
         for name in self._order():
             slot = self.slots[name]
             if slot.record["probation"]:
-                self._resume_probation(slot)
-            if slot.record.get("state") != "stopped":
+                self.switch().resume(self, slot)
+            if slot.record["state"] != "stopped":
+                if starting:
+                    starting(name)
                 self.start(slot)
 
     def _order(self):
@@ -89,23 +114,25 @@ class Supervisor:
 
     def start(self, slot):
         """Start an instance, unless one runs."""
+        self._cancel_timer(slot)
         if slot.app:
             return
-        self._cancel_timer(slot)
         app = self.kernel.app(slot.name)
+        slot.started = port.uptime_ms()
+        slot.reason = slot.code = None
         try:
             self.prepare(app, slot.record["id"], slot.record["settings"])
-        except Exception as exc:  # unreadable image: reported, the others start
+        except Exception as exc:  # an image that cannot be read: the others start
             self.kernel.apps.remove(app)
-            slot.state, slot.reason, slot.code = "failed", "failed", 1
+            slot.state = slot.reason = "failed"
+            slot.code = 1
             slot.traceback = logs.traceback(exc)
             self.kernel.log_exception(app, exc, "cannot start")
-            self._judge(slot, slot.traceback)
+            if slot.record["probation"]:
+                self.switch().judge(self, slot, slot.traceback)
             return
         slot.app = app
         slot.state = "running"
-        slot.reason = slot.code = None
-        slot.started = port.uptime_ms()
         app.on_end = self._ended
         timeout = slot.setting("timeout_ms")
         if timeout:
@@ -117,7 +144,7 @@ class Supervisor:
         manifest = self.store.manifest(image)
         defaults = manifest.get("settings") or {}
         loader.assign(app, self.store.path(image))
-        app.data = port.ROOT + "/data/" + app.name
+        app.data = self.catalog.data(app.name)
         app.defines = settings.get("defines") or {}
         app.permissions = manifest.get("permissions")
         limit = settings.get("limit_ms", defaults.get("limit_ms"))
@@ -131,25 +158,24 @@ class Supervisor:
         if slot is None or slot.app is not app:
             return
         slot.app = None
-        slot.reason, slot.code = app.reason, app.code
-        slot.traceback = app.traceback
+        slot.state = slot.reason = app.reason
+        slot.code = app.code
+        slot.traceback = app.traceback or slot.traceback
         ran = port.uptime_ms() - slot.started
         slot.ran += ran
         self._cancel_timer(slot)
+        if slot.halting:
+            return
+        policy = slot.setting("restart", "on-failure")
         failed = app.code != 0
         if slot.record["probation"]:
-            if failed or (slot.setting("restart") == "always" and app.reason == "ended"):
-                self._judge(slot, app.traceback or "ended with code {}".format(app.code))
+            fault = ""
+            if failed or (policy == "always" and app.reason == "ended"):
+                fault = app.traceback or "ended with code {}".format(app.code)
+            self.switch().judge(self, slot, fault)
+            if fault:
                 return
-            self._judge(slot, "")
-        self._after_end(slot, ran, failed)
-
-    def _after_end(self, slot, ran, failed):
-        policy = slot.setting("restart", "on-failure")
         interval = slot.setting("interval_ms")
-        slot.state = slot.reason
-        if slot.reason == "stopped" and slot.record.get("state") == "stopped":
-            return
         if interval:
             self._start_in(slot, max(0, interval - ran))
         elif policy == "always" or (policy == "on-failure" and failed):
@@ -163,8 +189,8 @@ class Supervisor:
         count = len(slot.failures)
         if count > _FAILURES:
             slot.state = "failed"
-            text = "{} failures in 60 s of running: given up; kod start {} tries again"
-            self.kernel.log(slot, logs.ERROR, text.format(count, slot.name))
+            text = "app '{}' stopped: {} failures in 60 s; kod logs {} shows the traceback"
+            self.log(logs.ERROR, text.format(slot.name, count, slot.name))
         else:
             self._start_in(slot, min(_BACKOFF_MAX_MS, _BACKOFF_MS << (count - 1)))
 
@@ -174,153 +200,82 @@ class Supervisor:
         self._set_timer(slot, delay, self.start)
 
     def _time_out(self, slot):
-        self.kernel.log(slot, logs.WARNING, "stopped after its timeout")
+        self.kernel.log(slot.app, logs.WARNING, "stopped: its timeout has passed")
         self.kernel.end(slot.app, "stopped", 0)
 
     def _set_timer(self, slot, delay, action):
-        async def later():
-            await asyncio.sleep_ms(delay)
-            slot.timer = None
-            action(slot)
+        slot.timer = self.kernel.task(self.kernel.system, self._later(slot, delay, action))
 
-        slot.timer = self.kernel.task(self.kernel.system, later())
+    async def _later(self, slot, delay, action):
+        await asyncio.sleep_ms(delay)
+        slot.timer = None
+        action(slot)
 
     def _cancel_timer(self, slot):
-        if slot.timer:
-            slot.timer.cancel()
-            slot.timer = None
+        timer, slot.timer = slot.timer, None
+        if timer and timer is not asyncio.current_task():
+            timer.cancel()
 
-    async def stop(self, slot, by_hand=True):
-        """Stop the instance gracefully and start it no more, not at the next boot either."""
+    async def halt(self, slot):
+        """Stop the instance gracefully; no policy starts it again."""
         self._cancel_timer(slot)
-        if by_hand and slot.record.get("state") != "stopped":
-            self._put(slot, state="stopped")
-        if slot.app:
-            await slot.app.stop()
+        slot.halting = True
+        try:
+            if slot.app:
+                await slot.app.stop()
+        finally:
+            slot.halting = False
         slot.state = "stopped"
+
+    async def stop(self, slot):
+        """`kod stop`: it stays stopped, also at the next boot, until it is started by hand."""
+        async with self.lock:
+            if slot.record["state"] != "stopped":
+                self.put(slot, state="stopped")
+            await self.halt(slot)
 
     def start_by_hand(self, slot):
         """`kod start`: forget past failures, and start at boot again."""
         slot.failures = []
-        if slot.record.get("state") == "stopped":
-            self._put(slot, state=None)
+        if slot.record["state"]:
+            self.put(slot, state=None)
         self.start(slot)
 
-    def _put(self, slot, **changes):
+    async def restart(self, slot):
+        """`kod restart`."""
+        async with self.lock:
+            await self.halt(slot)
+            self.start_by_hand(slot)
+
+    def put(self, slot, **changes):
+        """Write a changed record of the slot."""
         record = dict(slot.record)
         record.update(changes)
         self.catalog.put(slot.name, record)
         slot.record = record
 
-    # Installing
+    # Images
 
-    async def install(self, name, image, settings):
-        """Switch `name` to `image`: one catalog write, then stop old, start new.
-        Returns what happened as a dict."""
-        slot = self.slots.get(name)
-        old = slot.record if slot else None
-        same = old is not None and old["id"] == image
-        if same and old["settings"] == settings and slot.app:
-            return self._result(slot, True, 0)
-        probation = settings.get("probation_ms")
-        if probation is None:
-            probation = PROBATION_MS
-        if not old or same:
-            probation = 0
-        record = {"id": image, "previous": None, "settings": settings, "state": None}
-        record["probation"] = 1 if probation else 0
-        if probation:
-            record["previous"] = old["id"]
-            record["previous_settings"] = old["settings"]
-        self.catalog.put(name, record)
-        if slot:
-            await self.stop(slot, by_hand=False)
-        slot = self.slots[name] = Slot(name, record)
-        self.start(slot)
-        if probation:
-            self._set_probation(slot, probation)
-        else:
-            self.sweep()
-        return self._result(slot, False, probation, old is not None)
+    def switch(self):
+        """The module that changes what is installed."""
+        from kodkod.apps import switch
 
-    def _result(self, slot, unchanged, probation, replaced=True):
-        return {
-            "name": slot.name,
-            "id": slot.record["id"],
-            "replaced": replaced,
-            "unchanged": unchanged,
-            "probation_ms": probation,
-        }
+        return switch
 
-    async def uninstall(self, slot, keep_data=False):
-        """Remove the app, its image and (unless kept) its data."""
-        del self.slots[slot.name]
-        await self.stop(slot, by_hand=False)
-        self.catalog.remove(slot.name, keep_data)
-        self.sweep()
-        logs.forget(slot.name)
-
-    def sweep(self):
-        """Remove the images that no installed or running app needs."""
-        needed = {app.image for app in self.kernel.apps}
+    def needed(self):
+        """Ids of the images that something installed, running or arriving needs."""
+        needed = set(self.held)
+        needed.update([app.image for app in self.kernel.apps])
         for slot in self.slots.values():
             needed.update((slot.record["id"], slot.record["previous"]))
-        self.store.sweep(needed)
+        return needed
 
-    # Probation
-
-    def _set_probation(self, slot, delay):
-        async def pass_later():
-            await asyncio.sleep_ms(delay)
-            self._judge(slot, "")
-
-        self.kernel.task(self.kernel.system, pass_later())
-
-    def _resume_probation(self, slot):
-        # A boot found it on trial: a crash of the device rolls back; else it has one more trial.
-        if slot.record["probation"] > 1 or port.reset_cause() in ("watchdog", "panic"):
-            self._roll_back(slot)
-        else:
-            self._put(slot, probation=2)
-            self._set_probation(slot, slot.setting("probation_ms", PROBATION_MS))
+    def sweep(self):
+        """Remove the images that nothing needs."""
+        self.store.sweep(self.needed())
 
     def ready(self, app):
         """The app says that it works: its probation is passed."""
         slot = self.slots.get(app.name)
-        if slot and slot.app is app:
-            self._judge(slot, "")
-
-    def _judge(self, slot, fault):
-        # `fault` is the text that condemns the new version, or "".
-        if self.slots.get(slot.name) is not slot or not slot.record["probation"]:
-            return
-        slot.verdict = fault
-        if fault:
-            self._roll_back(slot)
-            text = "new version failed on probation, back to the old one"
-            self.kernel.log(slot, logs.ERROR, text)
-            if not slot.app:
-                self.start(slot)
-        else:
-            self._put(slot, probation=0, previous=None, previous_settings=None)
-            self.sweep()
-        slot.judged.set()
-
-    def _roll_back(self, slot):
-        record = slot.record
-        settings = record["previous_settings"]
-        self._put(
-            slot,
-            id=record["previous"],
-            settings=settings,
-            previous=None,
-            previous_settings=None,
-            probation=0,
-        )
-        self.sweep()
-
-    async def judgement(self, slot):
-        """Wait for the end of the probation; returns "" or what condemned the new version."""
-        while slot.record["probation"]:
-            await slot.judged.wait()
-        return slot.verdict or ""
+        if slot and slot.app is app and slot.record["probation"]:
+            self.switch().judge(self, slot, "")

@@ -26,7 +26,6 @@ class AppsProvider(SystemProvider):
         """All that is known of one installed app."""
         slot = self.supervisor.slot(name)
         record = self._record(slot)
-        record["size"] = self.supervisor.store.size(slot.record["id"])
         record["traceback"] = slot.traceback
         record["settings"] = slot.record["settings"]
         record["previous"] = slot.record["previous"]
@@ -42,6 +41,7 @@ class AppsProvider(SystemProvider):
             "code": slot.code,
             "id": slot.record["id"],
             "restarts": slot.restarts,
+            "size": slot.size(self.supervisor.store),
             "probation": slot.record["probation"],
         }
         if slot.app:
@@ -68,7 +68,7 @@ class AppsProvider(SystemProvider):
 
     def do_install(self, client, name, image, settings):
         """Switch a name to an image the device has, and start it."""
-        return self._installer().install(self, name, image, settings)
+        return self._installer().install(self.supervisor, name, image, settings)
 
     def do_run(self, client, image, settings):
         """Run an image the device has, for the moment; returns a handle that tells of it."""
@@ -77,7 +77,7 @@ class AppsProvider(SystemProvider):
     async def do_verdict(self, client, name):
         """Wait until a new version has passed or failed its probation."""
         slot = self.supervisor.slot(name)
-        fault = await self.supervisor.judgement(slot)
+        fault = await self.supervisor.switch().judgement(self.supervisor, slot)
         return {
             "ok": not fault,
             "state": slot.state,
@@ -98,24 +98,27 @@ class AppsProvider(SystemProvider):
     async def do_restart(self, client, name):
         """Stop an app and start it again."""
         slot = self.supervisor.slot(name)
-        await self.supervisor.stop(slot, by_hand=False)
-        self.supervisor.start_by_hand(slot)
+        await self.supervisor.restart(slot)
         return slot.state
 
-    async def do_uninstall(self, client, name, keep_data=False):
+    def do_uninstall(self, client, name, keep_data=False):
         """Remove an app; its data too, unless kept."""
-        await self.supervisor.uninstall(self.supervisor.slot(name), keep_data)
+        return self.supervisor.switch().uninstall(self.supervisor, name, keep_data)
 
-    async def do_config(self, client, name, settings):
-        """Change settings of an installed app; it is restarted with them."""
-        slot = self.supervisor.slot(name)
-        merged = dict(slot.record["settings"])
+    def do_make_room(self, client, name):
+        """Stop an app and remove its image, so that a new one has room."""
+        return self.supervisor.switch().make_room(self.supervisor, name)
+
+    def do_config(self, client, name, settings):
+        """Change settings of an installed app (None: the default); it is restarted with them."""
+        record = self.supervisor.slot(name).record
+        merged = dict(record["settings"])
         for key, value in settings.items():
             if value is None:
                 merged.pop(key, None)
             else:
                 merged[key] = value
-        return await self.do_install(client, name, slot.record["id"], merged)
+        return self.do_install(client, name, record["id"], merged)
 
 
 def _of_app(app, record):

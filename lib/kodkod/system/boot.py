@@ -37,7 +37,8 @@ async def _boot(kernel, config):
     kernels.supervisor = supervisor
     AppsProvider(supervisor).install()
     LogProvider().install()
-    DeviceProvider(kernel, config).install()
+    DeviceProvider(kernel, supervisor.store, config).install()
+    supervisor.load()
     supervisor.boot()
     await _serve(kernel, config)
 

@@ -5,7 +5,6 @@ import sys
 
 from kodkod import port
 from kodkod.services import registry
-from kodkod.storage import flash
 from kodkod.system.provider import SystemProvider
 
 VERSION = "0.1.0"
@@ -14,9 +13,10 @@ VERSION = "0.1.0"
 class DeviceProvider(SystemProvider):
     """`settings` is the device's kodkod.json."""
 
-    def __init__(self, kernel, settings):
+    def __init__(self, kernel, store, settings):
         super().__init__("kodkod/device", 3)
         self.kernel = kernel
+        self.store = store
         self.settings = settings
         self.safe_mode = None  # why, when it is in force
 
@@ -32,7 +32,7 @@ class DeviceProvider(SystemProvider):
             "kodkod": VERSION,
             "mpy": [mpy & 0xFF, mpy >> 8 & 3],
             "free_ram": gc.mem_free(),
-            "free_flash": flash.free(port.ROOT or "/"),
+            "free_flash": self.store.free(),
             "uptime_ms": port.uptime_ms(),
             "boot_reason": port.reset_cause(),
             "safe_mode": self.safe_mode,

@@ -11,9 +11,17 @@ _POLICIES = ("never", "on-failure", "always")
 class Upload(ServiceResource):
     """An image on its way. Closed before `commit`, nothing of it is left."""
 
-    def __init__(self, provider, client, staging):
+    def __init__(self, provider, client, image, size):
         super().__init__(provider, client)
-        self.staging = staging
+        self.image = image
+        self.staging = None
+        self.held = provider.supervisor.held
+        self.held.append(image)
+        try:
+            self.staging = provider.supervisor.store.begin(image, size)
+        except Exception:
+            self.close()
+            raise
 
     def write(self, data):
         """The next piece."""
@@ -25,16 +33,16 @@ class Upload(ServiceResource):
         staging.commit()
 
     def on_closed(self):
+        self.held.remove(self.image)
         if self.staging:
             self.staging.abort()
 
 
 def upload(provider, client, image, size):
     """The resource that takes the pieces, or None when the image is there."""
-    store = provider.supervisor.store
-    if store.has(image):
+    if provider.supervisor.store.has(image):
         return None
-    return Upload(provider, client, store.begin(image, size))
+    return Upload(provider, client, image, size)
 
 
 def _check(store, image, settings):
@@ -49,11 +57,11 @@ def _check(store, image, settings):
             raise ValueError("{}: {} is not a number of milliseconds".format(key, value))
 
 
-def install(provider, name, image, settings):
+def install(supervisor, name, image, settings):
     """Switch `name` to `image`."""
     check_name(name)
-    _check(provider.supervisor.store, image, settings)
-    return provider.supervisor.install(name, image, settings)
+    _check(supervisor.store, image, settings)
+    return supervisor.switch().install(supervisor, name, image, settings)
 
 
 class Run(ServiceResource):

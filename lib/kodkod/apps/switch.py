@@ -1,0 +1,171 @@
+# Changing what is installed: a name is switched to a new version, which is then on probation.
+# The old version stays until the new one is proved. Nothing is deleted first.
+
+import asyncio
+
+from micropython import const
+
+from kodkod import port
+from kodkod.apps import logs
+from kodkod.apps.supervisor import Slot
+from kodkod.channel import Signal
+from kodkod.errors import AppNotFound
+
+_PROBATION_MS = const(10000)
+
+
+class _Errand:
+    # A change goes on to its end also when the link of who asked for it is cut.
+
+    def __init__(self, supervisor, work):
+        self.done = Signal()
+        self.result = self.error = None
+        self.over = False
+        supervisor.kernel.task(supervisor.kernel.system, self._run(supervisor, work))
+
+    async def _run(self, supervisor, work):
+        try:
+            async with supervisor.lock:
+                self.result = await work
+        except Exception as exc:
+            self.error = exc
+        self.over = True
+        self.done.set()
+
+    async def wait(self):
+        while not self.over:
+            await self.done.wait()
+        if self.error:
+            raise self.error
+        return self.result
+
+
+def install(supervisor, name, image, settings):
+    """Awaitable: `name` is `image` with `settings`; one catalog write, then old out, new in."""
+    return _Errand(supervisor, _install(supervisor, name, image, settings)).wait()
+
+
+async def _install(supervisor, name, image, settings):
+    slot = supervisor.slots.get(name)
+    old = slot.record if slot else None
+    result = {"name": name, "id": image, "replaced": bool(old), "unchanged": False}
+    if old and old["id"] == image and old["settings"] == settings and slot.app:
+        result["unchanged"] = True
+        result["probation_ms"] = 0
+        return result
+    record = {"id": image, "settings": settings, "state": None, "probation": 0}
+    record["previous"] = record["previous_settings"] = None
+    probation = 0
+    if old and old["probation"]:
+        # The version on trial is not proved: what is kept is the one before it.
+        record["previous"] = old["previous"]
+        record["previous_settings"] = old["previous_settings"]
+    elif old:
+        record["previous"] = old["id"]
+        record["previous_settings"] = old["settings"]
+    if record["previous"] in (None, image) or not supervisor.store.has(record["previous"]):
+        record["previous"] = record["previous_settings"] = None
+    else:
+        probation = settings.get("probation_ms")
+        if probation is None:
+            probation = _PROBATION_MS
+        if probation:
+            record["probation"] = 1
+        else:
+            record["previous"] = record["previous_settings"] = None
+    supervisor.catalog.put(name, record)
+    if slot:
+        await supervisor.halt(slot)
+        slot.record = record
+        slot.fault = ""
+        slot.failures = []
+        slot.restarts = 0
+    else:
+        slot = supervisor.slots[name] = Slot(name, record)
+    if probation:
+        _try(supervisor, slot, probation)
+    supervisor.start(slot)
+    supervisor.sweep()
+    result["probation_ms"] = probation
+    return result
+
+
+def uninstall(supervisor, name, keep_data):
+    """Awaitable: the app, its image and (unless kept) its data are gone."""
+    if name not in supervisor.slots and name not in supervisor.catalog.problems():
+        raise AppNotFound("no app '{}' is installed; kod list shows all".format(name))
+    return _Errand(supervisor, _uninstall(supervisor, name, keep_data)).wait()
+
+
+async def _uninstall(supervisor, name, keep_data):
+    slot = supervisor.slots.get(name)
+    if slot:
+        await supervisor.halt(slot)
+    supervisor.catalog.remove(name, keep_data)
+    if slot:
+        del supervisor.slots[name]
+        slot.judged.set()
+    supervisor.sweep()
+    logs.forget(name)
+
+
+def make_room(supervisor, name):
+    """Awaitable: the app is stopped and its image gone, before the new one is there (--force)."""
+    return _Errand(supervisor, _make_room(supervisor, supervisor.slot(name))).wait()
+
+
+async def _make_room(supervisor, slot):
+    await supervisor.halt(slot)
+    image = slot.record["id"]
+    if list(supervisor.needed()).count(image) == 1 and supervisor.store.has(image):
+        supervisor.store.remove(image)
+
+
+# Probation
+
+
+def _try(supervisor, slot, delay):
+    record = slot.record
+
+    async def pass_later():
+        await asyncio.sleep_ms(delay)
+        if slot.record is record:
+            judge(supervisor, slot, "")
+
+    supervisor.kernel.task(supervisor.kernel.system, pass_later())
+
+
+def resume(supervisor, slot):
+    """A boot found a version on probation: after a crash of the device it is condemned, else it
+    has one more trial."""
+    if slot.record["probation"] > 1 or port.reset_cause() in ("watchdog", "panic"):
+        judge(supervisor, slot, "the device restarted during its probation")
+    else:
+        supervisor.put(slot, probation=2)
+        _try(supervisor, slot, slot.setting("probation_ms", _PROBATION_MS))
+
+
+def judge(supervisor, slot, fault):
+    """End the probation: `fault` is the text that condemns the new version, or ""."""
+    record = slot.record
+    if supervisor.slots.get(slot.name) is not slot or not record["probation"]:
+        return
+    done = {"previous": None, "previous_settings": None, "probation": 0}
+    slot.fault = fault
+    if fault:
+        done["id"] = record["previous"]
+        done["settings"] = record["previous_settings"]
+        text = "app '{}': the new version failed on probation: back to the old one"
+        supervisor.log(logs.ERROR, text.format(slot.name))
+    supervisor.put(slot, **done)
+    supervisor.sweep()
+    if fault and not slot.app:
+        supervisor.start(slot)
+    slot.judged.set()
+
+
+async def judgement(supervisor, slot):
+    """Wait for the end of the probation; returns "" or what condemned the new version."""
+    while slot.record["probation"] and supervisor.slots.get(slot.name) is slot:
+        await slot.judged.wait()
+    return slot.fault
