@@ -22,6 +22,8 @@ _KEY = re.compile(r"[0-9a-f]{32}")
 _SSID_BYTES = 32  # IEEE 802.11; a WPA passphrase has 8 to 63 characters, or is 64 hex digits
 _SMALLEST_VFS = 256 * 1024  # the library takes about 110 KB of blocks, apps want the rest
 
+_HOST_ONLY = ("port/unix", "port/run_host", "link/aes_host")  # parts of simulator and host
+
 _FIRST = "amber brisk calm clever dapper eager fuzzy gentle happy jolly keen lucky mellow nimble"
 _SECOND = "cedar comet ember fern finch heron lark maple meadow otter pebble quill robin willow"
 
@@ -122,7 +124,8 @@ class Plan:
 def device_files() -> dict[str, bytes]:
     """The library, boot.py and main.py as they lie on a device."""
     contents = library.files()
-    contents.pop("lib/kodkod/port/unix.mpy", None)  # for the simulated device alone
+    for name in _HOST_ONLY:
+        contents.pop(f"lib/kodkod/{name}.mpy", None)
     return contents
 
 
