@@ -57,8 +57,8 @@ def test_every_verb_has_help_and_json(capsys: pytest.CaptureFixture[str], verb: 
         ([], "kod: a verb is missing; 'kod --help' lists them"),
         (["lst"], "kod: 'lst' is no verb of kod; did you mean 'list'?"),
         (["frobnicate"], "kod: 'frobnicate' is no verb of kod; 'kod --help' lists them"),
-        (["container"], "kod: kod container is followed by install, uninstall or list"),
-        (["container", "stop"], "kod: kod container is followed by install, uninstall or list"),
+        (["container"], "kod: container is followed by install, uninstall or list"),
+        (["container", "stop"], "kod: container is followed by install, uninstall or list"),
         (["stop"], "kod: stop: the following arguments are required: name"),
         (["list", "--nonsense"], "kod: list: unrecognized arguments: --nonsense"),
         (["list", "-d"], "kod: list: argument -d/--device: expected one argument"),
@@ -74,7 +74,7 @@ def test_every_verb_has_help_and_json(capsys: pytest.CaptureFixture[str], verb: 
         (["list", "-d", "host"], "kod: this works on a device; 'host' is for kod run"),
         (["devices", "add", "1.2.3.4", "--key", "00"], "kod: --key is missing or is not 32 hex"),
         (["list", "--", "x"], "kod: list: takes no arguments behind --"),
-        (["devices", "use"], "kod: kod devices use is followed by a device"),
+        (["devices", "use"], "kod: devices use is followed by a device"),
     ],
 )
 def test_wrong_usage_is_one_line_and_2(

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kod import config, simulate
+from kod import config, simulate, simulated
 from kod.errors import BadInput, UserError
 
 KOD = [sys.executable, "-m", "kod"]
@@ -48,8 +48,8 @@ class Machine:
 
     def run_json(self) -> dict:
         """What run.json says, once the device runs."""
-        until(lambda: simulate.running(self.folder) or self.process.poll() is not None)
-        return simulate.running(self.folder) or {}
+        until(lambda: simulated.running(self.folder) or self.process.poll() is not None)
+        return simulated.running(self.folder) or {}
 
     def output(self, pattern: str) -> str:
         """What was printed, up to what matches."""
@@ -168,7 +168,7 @@ def test_a_signal_ends_it_cleanly(machine: Callable[..., Machine], number: int, 
     assert device.end(number)[0] == code
     assert not lives(pid)
     assert not (device.folder / "run.json").exists()
-    assert simulate.running(device.folder) is None
+    assert simulated.running(device.folder) is None
 
 
 def test_a_busy_device_ends_with_its_simulator_even_when_that_is_killed(
@@ -180,7 +180,7 @@ def test_a_busy_device_ends_with_its_simulator_even_when_that_is_killed(
     device.process.kill()
     device.process.wait()
     until(lambda: not lives(pid))
-    assert simulate.running(device.folder) is None
+    assert simulated.running(device.folder) is None
 
 
 def test_what_the_device_started_ends_with_it(machine: Callable[..., Machine]) -> None:
@@ -308,7 +308,7 @@ def test_detached_it_returns_when_it_is_up_and_stop_ends_it(folder: Path) -> Non
     assert started.returncode == 0, started.stderr
     run = json.loads(started.stdout)
     try:
-        assert simulate.answers(run["host"], run["port"])
+        assert simulated.answers(run["host"], run["port"])
         assert [known.name for known in config.devices()] == ["bench"]
     finally:
         stopped = subprocess.run([*KOD, "simulate", "--folder", str(folder), "--stop"])

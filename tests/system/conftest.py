@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kod import Device, simulate
+from kod import Device, simulated
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -59,7 +59,7 @@ class SimulatedDevice:
 
     @property
     def run_json(self) -> dict[str, Any]:
-        run = simulate.running(self.folder)
+        run = simulated.running(self.folder)
         assert run, "the simulated device does not run"
         return run
 
@@ -81,8 +81,8 @@ class SimulatedDevice:
     def _is_up(self) -> bool:
         assert self.process
         assert self.process.poll() is None, self.console()
-        run = simulate.running(self.folder)
-        return bool(run) and simulate.answers(run["host"], run["port"])
+        run = simulated.running(self.folder)
+        return bool(run) and simulated.answers(run["host"], run["port"])
 
     def stop(self) -> None:
         """Ends it as a person would."""

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kod import config, discover, simulate
+from kod import config, discover, simulated
 from kod.errors import BadInput, NotAllowed, NotThere, Unreachable, UserError
 
 DEFAULT_PORT = 9190
@@ -123,7 +123,7 @@ def _one_of(choices: list[config.Known], why: str) -> config.Known:
 
 
 def _may_be_there(known: config.Known) -> bool:
-    return not known.is_simulated or simulate.running(Path(known.folder)) is not None
+    return not known.is_simulated or simulated.running(known.folder) is not None
 
 
 def _simulated() -> config.Known:
@@ -155,7 +155,7 @@ def _at(host: str, port: int) -> config.Known:
     known = config.by_id(heard.id) if heard else None
     if known:
         return replace(known, host=host, port=port)
-    if heard is None and not simulate.answers(host, port):
+    if heard is None and not simulated.answers(host, port):
         raise NotThere(f"nothing answers at {host}:{port}")
     raise NotAllowed(
         f"no key is known here for the device at {host}:{port}; "
@@ -195,11 +195,11 @@ def find_again(known: config.Known) -> config.Known | None:
 
 def not_there(known: config.Known) -> UserError:
     """Why a known device cannot be reached."""
-    if known.is_simulated and simulate.running(Path(known.folder)) is None:
+    if known.is_simulated and simulated.running(known.folder) is None:
         return NotThere(
             f"simulated device '{known.name}' does not run; "
             f"kod simulate --name {known.name} starts it"
-            if Path(known.folder) == simulate.default_folder(known.name)
+            if Path(known.folder) == simulated.default_folder(known.name)
             else f"simulated device '{known.name}' does not run; "
             f"kod simulate --folder {known.folder} starts it"
         )

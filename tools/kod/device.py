@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from kod import choose, config, simulate
+from kod import choose, config, simulated
 from kod.errors import BadInput, NotAllowed, UserError
 
 if TYPE_CHECKING:
@@ -355,10 +355,10 @@ def _dial(known: config.Known) -> tuple[Connection, config.Known]:
         try:
             return connect_tcp(known.host, known.port, key), known
         except LinkLost:
-            run = simulate.running(Path(known.folder)) if known.is_simulated else None
+            run = simulated.running(known.folder) if known.is_simulated else None
             if run is None or time.monotonic() > deadline:
                 break
-            if simulate.answers(run["host"], run["port"]):
+            if simulated.answers(run["host"], run["port"]):
                 raise  # it is up, and hung up
             known = replace(known, host=run["host"], port=run["port"])
             time.sleep(0.03)  # it boots

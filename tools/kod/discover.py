@@ -12,9 +12,8 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from kod import config
+from kod import config, simulated
 
 BEACON_PORT = 9191
 PROBE = b"kodkod?"
@@ -56,7 +55,7 @@ def parse(data: bytes, host: str) -> Found | None:
 
 def scan(seconds: float, until: Callable[[Found], bool] = lambda found: False) -> list[Found]:
     """The devices heard within that time, or up to the one that `until` accepts; one an id."""
-    found = {device.id: device for device in simulated()}
+    found = {device.id: device for device in simulated_here()}
     if any(until(device) for device in found.values()):
         return list(found.values())
     with _listener() as listener, _speaker() as speaker:
@@ -78,13 +77,11 @@ def probe(host: str, seconds: float = 1.0) -> Found | None:
         return next(iter(_heard([asker], seconds)), None)
 
 
-def simulated() -> list[Found]:
+def simulated_here() -> list[Found]:
     """Those that run on this computer."""
-    from kod import simulate
-
     found = []
     for known in config.devices():
-        run = simulate.running(Path(known.folder)) if known.is_simulated else None
+        run = simulated.running(known.folder) if known.is_simulated else None
         if run:
             found.append(
                 Found(known.name, known.id, known.chip, "", run["host"], int(run["port"]))

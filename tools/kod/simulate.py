@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 
 from kod import config, library, micropython
 from kod.errors import INTERRUPTED, BadInput, UserError
+from kod.simulated import LOCK, RUN, answers, running
 
 HOST = "127.0.0.1"
 DEFAULT_BAUD = 115200
@@ -63,10 +64,6 @@ class Flash:
 
     def save(self) -> None:
         config.write_private(self.folder / "kodkod.json", self.settings)
-
-
-def default_folder(name: str) -> Path:
-    return config.home() / "sim" / name
 
 
 def prepare(folder: Path, name: str | None, port: int) -> Flash:
@@ -138,23 +135,7 @@ def _write_library(folder: Path) -> None:
     mark.write_text(wanted)
 
 
-# --- which devices run ----------------------------------------------------------------------
-
-
-def running(folder: Path) -> dict[str, Any] | None:
-    """What run.json of `folder` says while a simulated device runs on it, else None.
-
-    The lock decides: it goes with the process, also when that was killed.
-    """
-    try:
-        with open(folder / "run.lock") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return config.read(folder / "run.json") or None
-    except FileNotFoundError:
-        pass
-    return None
+# --- one at a time --------------------------------------------------------------------------
 
 
 def stop(folder: Path) -> bool:
@@ -175,9 +156,9 @@ def stop(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
-    with open(folder / "run.lock", "w") as lock:
+    with open(folder / LOCK, "w") as lock:
         if not _lock(lock.fileno()):
-            refuse_second(config.read(folder / "run.json"))
+            refuse_second(config.read(folder / RUN))
         yield
 
 
@@ -403,7 +384,7 @@ class Simulator:
             try:
                 return self._run(console, wake)
             finally:
-                (self.flash.folder / "run.json").unlink(missing_ok=True)
+                (self.flash.folder / RUN).unlink(missing_ok=True)
                 console.close()
 
     def _run(self, console: Console, wake: int) -> int:
@@ -412,7 +393,7 @@ class Simulator:
             process = Process(self.flash, self._heap, cause)
             try:
                 run = self._describe(console, process)
-                config.write_private(self.flash.folder / "run.json", run)
+                config.write_private(self.flash.folder / RUN, run)
                 if cause == "power" and self._started:
                     self._started(run)
                 self._carry(console, process, wake)
@@ -553,9 +534,3 @@ def detach(flash: Flash, options: list[str], timeout: float = 15.0) -> dict[str,
         f"the simulated device did not start: {last.removeprefix('kod: ')}",
         detail="\n".join(console),
     )
-
-
-def answers(host: str, port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((host, port), 1.0):
-        return True
-    return False

@@ -39,7 +39,7 @@ def _container(rest: list[str]) -> tuple[str, list[str]]:
     from kod.errors import BadInput
 
     if not rest or rest[0] not in ("install", "uninstall", "list"):
-        raise BadInput("kod container is followed by install, uninstall or list")
+        raise BadInput("container is followed by install, uninstall or list")
     return rest[0], rest[1:]
 
 

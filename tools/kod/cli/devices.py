@@ -61,7 +61,7 @@ def _devices(args: argparse.Namespace, out: Output) -> int:
     if args.what is None:
         return _show_devices(out)
     if args.name is None:
-        raise BadInput(f"kod devices {args.what} is followed by a device")
+        raise BadInput(f"devices {args.what} is followed by a device")
     if args.what == "add":
         return _add(args, out)
     known = _known(args.name)
@@ -99,7 +99,7 @@ def _add(args: argparse.Namespace, out: Output) -> int:
 
 def _show_devices(out: Output) -> int:
     last = config.last_used()
-    running = {found.id for found in discover.simulated()}
+    running = {found.id for found in discover.simulated_here()}
     shown: list[dict[str, Any]] = [
         {
             "name": known.name,

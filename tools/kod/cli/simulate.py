@@ -44,12 +44,12 @@ def _heap(text: str) -> str:
 
 
 def _simulate(args: argparse.Namespace, out: Output) -> int:
-    from kod import simulate
+    from kod import simulate, simulated
 
-    folder = (args.folder or simulate.default_folder(args.name or "sim")).expanduser().absolute()
+    folder = (args.folder or simulated.default_folder(args.name or "sim")).expanduser().absolute()
     if args.stop:
         return _stop(folder, out)
-    if run := simulate.running(folder):
+    if run := simulated.running(folder):
         simulate.refuse_second(run)
     flash = simulate.prepare(folder, args.name, args.port)
     if args.detach:
