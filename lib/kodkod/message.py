@@ -31,24 +31,37 @@ def copy(value, limit=LIMIT, name="value"):
     Raises NotSerializable with the path from `name` to what may not cross, and TooLarge when
     it would need more than `limit` bytes packed.
     """
-    # What most calls carry is settled here, by a bound on its size; the walk is exact.
+    # What most calls carry is settled by a bound on its size, in functions of few variables:
+    # the frame of one with many is an allocation.
     kind = type(value)
-    room = limit - 9
-    if kind is int:
-        if -_SMALL < value < _SMALL and room >= 0:
-            return value
-    elif kind in _LISTS:
-        for item in value:
-            size = 5 if type(item) is int and -_SMALL < item < _SMALL else _put(item, None, room)
-            room -= size
-            if not size or room < 0:
-                break
-        else:
-            if room >= 0:
-                return list(value)
-    elif 0 < _put(value, None, limit) <= limit:
+    if kind in _LISTS:
+        if _is_flat(value, limit - 9):
+            return list(value)
+    elif 0 < _bound(value) <= limit:
         return value
     return _walk(value, None, limit, name)[0]
+
+
+def _is_flat(value, room):
+    for item in value:
+        size = _bound(item)
+        if not size:
+            return False
+        room -= size
+    return room >= 0
+
+
+def _bound(value):
+    # No less than the packed size of a value that surely crosses as it is, else 0.
+    kind = type(value)
+    if kind is int:
+        return 5 if -_SMALL < value < _SMALL else 0
+    if kind is str:
+        size = len(value.encode("utf8", "surrogatepass"))
+        return size + 5 if size == len(value) else 0
+    if kind is bytes:
+        return len(value) + 5
+    return 9 if value is None or kind is bool or kind is float else 0
 
 
 def pack(value, limit=LIMIT, name="value"):
