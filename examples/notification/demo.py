@@ -6,6 +6,7 @@ devices and keys in a temporary folder, and leaves nothing running.
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
@@ -16,8 +17,6 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 KOD = [sys.executable, "-m", "kod"]
-TALK_S = 10.0
-AFTER_S = 4.0
 
 
 def say(text: str) -> None:
@@ -39,6 +38,9 @@ def follow(seconds: float) -> None:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of talk that is shown")
+    seconds = parser.parse_args().seconds
     with tempfile.TemporaryDirectory(prefix="kodkod-demo-") as home:
         os.environ["KOD_HOME"] = home
         say("A device on this computer: MicroPython's unix port with a folder as its flash.")
@@ -59,10 +61,10 @@ def main() -> int:
             kod("install", "user2", "user2.py")
             kod("list")
             say("Each user gets what the other sends through the provider, and not its own.")
-            follow(TALK_S)
+            follow(seconds)
             say("Uninstall one user: the provider and the other one go on.")
             kod("uninstall", "user1")
-            follow(AFTER_S)
+            follow(seconds / 2)
             kod("list")
             say("That is all. The device ends now.")
         finally:

@@ -195,6 +195,36 @@ def test_the_library_does_what_the_command_does(bench: SimulatedDevice, app: App
         assert device.list() == []
 
 
+def test_scan_finds_it(bench: SimulatedDevice) -> None:
+    (found,) = bench.kod("scan", "bench", "--json").json()
+    assert (found["id"], found["known"]) == (bench.settings["id"], True)
+    bench.kod("scan", "nowhere", "--timeout", "50ms", code=3)
+
+
+def test_a_device_can_be_told_by_address_and_key_and_forgotten(bench: SimulatedDevice) -> None:
+    record = bench.home / "devices" / f"{bench.settings['id']}.json"
+    before = record.read_text()
+    address = f"127.0.0.1:{bench.settings['port']}"
+    bench.kod("devices", "forget", "bench")
+    try:
+        one_line(bench.kod("ping", "-d", "bench", code=3).err)
+        one_line(bench.kod("ping", "-d", address, code=5).err)
+        one_line(bench.kod("devices", "add", address, "--key", "00" * 16, code=5).err)
+        bench.kod("devices", "add", address, "--key", bench.settings["key"])
+        assert bench.kod("ping", "-d", "bench", "--json").json()["id"] == bench.settings["id"]
+    finally:
+        record.write_text(before)
+
+
+def test_its_heap_can_be_that_of_an_esp32(tmp_path: Path) -> None:
+    small = SimulatedDevice(tmp_path, "small", ("--heap", "320k"))
+    try:
+        small.start()
+        assert small.kod("info", "--json").json()["free_ram"] < 320 * 1024
+    finally:
+        small.stop()
+
+
 # --- what does not
 
 
@@ -336,6 +366,27 @@ def test_run_on_this_computer_stops_gracefully_with_ctrl_c(
     assert out == "tidied up\n"
     assert running.returncode == 130
     assert err == ""
+
+
+def test_run_on_this_computer_leaves_nothing_when_kod_is_killed(
+    bench: SimulatedDevice, app: App
+) -> None:
+    program = app(
+        "busy",
+        "import asyncio, os\n"
+        "async def main():\n"
+        "    with open('/proc/self/stat') as file: print(file.read().split()[0])\n"
+        "    while True: await asyncio.sleep(0)\n",
+    )
+    with bench.popen("run", "-d", "host", str(program)) as running:
+        pid = int(running.stdout.readline())
+        running.kill()
+    until(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def test_what_runs_on_this_computer_is_checked_before(bench: SimulatedDevice, app: App) -> None:
+    wrong = bench.kod("run", "-d", "host", app("bad", "def main():\n    x = (1 +\n"), code=2)
+    assert re.search(r"^kod: .*bad\.py:2: ", wrong.err, re.M)
 
 
 def test_a_missing_micropython_is_said(

@@ -1,0 +1,142 @@
+"""The device in the shape of an ESP32: its heap, its stack, its budgets.
+
+An ESP32 has 32-bit objects and 160 KB of heap for them. The unix port from pip has 64-bit ones,
+so its heap here is twice that, and what is measured is halved: a word is what objects are made of.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from conftest import EXAMPLES, ROOT, SimulatedDevice, until
+from kod import library, micropython
+from test_tutorial import heard, install_tutorial
+
+HEAP = "320k"  # 160 KB of 32-bit objects
+CORE_KB = 32
+
+
+def test_the_tutorial_runs_in_the_heap_of_an_esp32(tmp_path: Path, monkeypatch) -> None:
+    device = SimulatedDevice(tmp_path, "small", ("--heap", HEAP))
+    monkeypatch.setenv("KOD_HOME", str(device.home))
+    device.start()
+    try:
+        install_tutorial(device)
+        until(lambda: heard(device, "user1", "user2"))
+        free = device.kod("info", "--json").json()["free_ram"]
+        print(f"free with the tutorial running: {free / 2048:.1f} KB of 160 KB, 32-bit")
+    finally:
+        device.stop()
+
+
+RESIDENT = """
+import sys, gc, os, asyncio, json, hashlib, select, socket, cryptolib, binascii, struct
+for part in ("Event", "Lock", "gather", "StreamReader"):
+    getattr(asyncio, part)
+sys.path.insert(0, sys.argv[1])
+gc.collect()
+before = gc.mem_alloc()
+import kodkod.system.boot, kodkod.link.tcp
+gc.collect()
+print(gc.mem_alloc() - before)
+"""
+
+
+def test_the_library_says_what_it_keeps_resident(tmp_path: Path) -> None:
+    for name, data in library.files().items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    script = tmp_path / "resident.py"
+    script.write_text(RESIDENT)
+    out = subprocess.run(
+        [micropython.unix_port(), script, tmp_path / "lib"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    ).stdout
+    resident = int(out) / 2048
+    print(f"core library resident: {resident:.1f} KB in 32-bit objects, budget {CORE_KB} KB")
+    assert resident > 0
+
+
+def test_the_kernel_takes_at_most_ten_frames_below_an_app(tmp_path: Path) -> None:
+    script = tmp_path / "depth.py"
+    script.write_text(FRAMES_PROGRAM)
+    result = subprocess.run(
+        [micropython.unix_port(), script, ROOT / "lib", EXAMPLES / "notification"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert result.returncode == 0, result
+    depths = dict(re.findall(r"^depth (\w+) (\d+)$", result.stdout, re.MULTILINE))
+    print(f"kernel frames below an app's code: {depths}")
+    assert set(depths) == {"main", "handler", "closed", "notified"}
+    assert sum(map(int, depths.values())) <= 10  # also if all of them were nested
+
+
+# A traceback holds the frames between the `except` and the `raise`: so what an app raises is let
+# out to where the kernel catches it, and the frames that are the kernel's own are counted there.
+FRAMES_PROGRAM = """
+import sys, io, asyncio
+sys.path[:0] = sys.argv[1:3]
+import kodkod
+from kodkod.apps import logs
+from kodkod.services import ServiceClient, ServiceProvider, ServiceResource
+from kodkod.services import ServiceResourceProxy, ServiceSelector
+
+SELECTOR = ServiceSelector("frames", 1, 0)
+whole = logs.traceback
+
+def traceback(exc):
+    text = io.StringIO()
+    sys.print_exception(exc, text)
+    frames = [line for line in text.getvalue().split("\\n") if "File " in line]
+    logs.native("depth", exc.args[0], len([line for line in frames if "/kodkod/" in line]))
+    return whole(exc)
+
+logs.traceback = traceback
+
+class Provider(ServiceProvider):
+    def __init__(self):
+        super().__init__("frames", 1, 0)
+        self.provides(SELECTOR, self)
+    def handle(self, index, arguments, gid, client):
+        if index == 1:
+            raise MemoryError("handler")
+        held = Held(self, client, True)
+        held.notify(1)
+        return held
+
+class Held(ServiceResource):
+    def on_closed(self):
+        raise ValueError("closed")
+
+class Proxy(ServiceResourceProxy):
+    def on_notified(self, value):
+        raise ValueError("notified")
+
+async def provide():
+    Provider().install()
+
+async def use():
+    client = await ServiceClient(SELECTOR).open()
+    proxy = Proxy(client, await client.invoke(0))
+    await asyncio.sleep_ms(20)
+    proxy.close()
+    try:
+        await client.invoke(1)
+    except Exception:
+        pass
+    raise ValueError("main")
+
+def main():
+    kodkod.spawn(provide)
+    kodkod.spawn(use)
+
+kodkod.run(main)
+"""
