@@ -6,28 +6,45 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from kod import library, micropython
-from kod.errors import INTERRUPTED, BadInput
+from kod.errors import INTERRUPTED
 
+if TYPE_CHECKING:
+    from kod.build import Image
+
+_UNIX = {"ffi", "termios"}  # of the unix port, and not of an ESP32
 _GRACE = 5.0  # seconds for `finally` blocks after Ctrl-C; the kernel itself gives 2
 
 
-def run(file: Path, arguments: list[str], heap: str | None = None) -> int:
-    """Runs `file` and returns its exit code; Ctrl-C stops its apps gracefully."""
-    if file.is_dir():
-        raise BadInput(f"{file} is a folder; name a Python file")
-    if not file.is_file():
-        raise BadInput(f"{file} does not exist")
-    file = file.absolute()
-    folder = library.unpacked()
+def build(file: Path, **options: Any) -> Image:
+    """The image of a program that may import what this computer's MicroPython has."""
+    from kod.build import build_image
+    from kod.build.device import STOCK
+
+    return build_image(file, builtins=STOCK | _UNIX, **options)
+
+
+def run(image: Image, arguments: list[str], heap: str | None = None) -> int:
+    """Runs an app and returns its exit code; Ctrl-C stops it, and what it spawned, gracefully.
+
+    It runs from its image, so that it sees here what it would see on a device.
+    """
+    library_folder = library.unpacked()
     command = [micropython.unix_port()]
     if heap:
         command += ["-X", f"heapsize={heap}"]
-    command += ["-m", "kodkod.port.run_host", str(folder), str(file.parent), file.stem]
-    return _wait(command + arguments, folder)
+    with tempfile.TemporaryDirectory(prefix="kod-run-") as folder:
+        for name, data in image.files.items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        command += ["-m", "kodkod.port.run_host", str(library_folder), folder]
+        return _wait([*command, image.manifest["entry"], *arguments], library_folder)
 
 
 def _wait(command: list[str], folder: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from kod.errors import BadInput
 
 if TYPE_CHECKING:
     from kod.build import Image
+
+    Build = Callable[..., Image]
 
 _SUFFIX = ".kod"
 
@@ -23,7 +26,7 @@ def add_build(parser: argparse.ArgumentParser) -> None:
     add("--source", action="store_true", help="send .py files; the device compiles them")
 
 
-def built(args: argparse.Namespace, out: Output) -> Image:
+def built(args: argparse.Namespace, out: Output, build: Build | None = None) -> Image:
     """The image of `args.file`: built from a program, or read from what kod build made."""
     from kod.build import build_image, read_image
 
@@ -31,7 +34,7 @@ def built(args: argparse.Namespace, out: Output) -> Image:
         if args.assets or args.source:
             raise BadInput(f"{args.file} is built already: --assets and --source come too late")
         return read_image(_bytes(args.file), str(args.file))
-    image = build_image(args.file, assets=args.assets, source=args.source)
+    image = (build or build_image)(args.file, assets=args.assets, source=args.source)
     for warning in image.warnings:
         out.note(f"{paint('warning:', 'yellow', sys.stderr)} {warning}")
     return image

@@ -88,9 +88,9 @@ def _add(args: argparse.Namespace, out: Output) -> int:
     key = (args.key or "").lower()
     if len(key) != 32 or set(key) - set("0123456789abcdef"):
         raise BadInput("--key is missing or is not 32 hexadecimal digits")
-    address = choose.address(args.address) or choose.address(f"{args.address}:9190")
+    address = choose.address(args.name) or choose.address(f"{args.name}:9190")
     if address is None:
-        raise BadInput(f"'{args.address}' is no address; write HOST or HOST:PORT")
+        raise BadInput(f"'{args.name}' is no address; write HOST or HOST:PORT")
     unknown = config.Known(id="", name="", key=key, host=address[0], port=address[1])
     with Device.connect(choose.Target(unknown)) as device:
         out.note(f"'{device.name}' ({device.id}) is known now")

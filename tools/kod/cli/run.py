@@ -31,7 +31,7 @@ def _run(args: argparse.Namespace, out: Output) -> int:
 
         if args.detach:
             raise BadInput("--detach is for devices")
-        return host.run(args.file, args.args, args.heap)
+        return host.run(built(args, out, host.build), args.args, args.heap)
     image = built(args, out)
     settings = settings_of(args)
     if args.args:

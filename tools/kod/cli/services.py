@@ -39,16 +39,14 @@ def _table(listing: list[dict[str, Any]], out: Output) -> None:
 def _call_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("service", help="name or uuid")
     parser.add_argument("method", help="a method's name, or its index")
-    parser.add_argument(
-        "arguments", nargs="*", help="values as JSON; what is no JSON is taken as text"
-    )
+    parser.add_argument("args", nargs="*", help="values as JSON; what is no JSON is taken as text")
     parser.add_argument("--timeout", type=duration_ms, default=10_000, metavar="TIME")
     add_device(parser)
 
 
 def _call(args: argparse.Namespace, out: Output) -> int:
     method: int | str = int(args.method) if args.method.isdigit() else args.method
-    values = [_value(text) for text in args.arguments]
+    values = [_value(text) for text in args.args]
     # A method by index takes its one argument as it is, one by name takes a list of them.
     what = values if isinstance(method, str) or len(values) > 1 else values[0] if values else None
 
