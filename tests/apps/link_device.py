@@ -1,5 +1,5 @@
-# A device for the tests of the link: serves one port with a few services, no apps.
-# Arguments: port, key (hex). Commands on stdin are not read: everything goes over the link.
+# A device for the tests of the link: serves one port with a service that does what it is told.
+# Arguments: port, key (hex), and whether it runs under the "kernel" or "plain" asyncio.
 
 import asyncio
 import gc
@@ -22,6 +22,7 @@ class Stream(ServiceResource):
 
 class Test(ServiceProvider):
     closed = cancelled = opened = ended = 0
+    kernel = None
 
     def __init__(self):
         super().__init__("test/link", 1, 2, 3)
@@ -62,6 +63,7 @@ class Test(ServiceProvider):
             "ticks": ticks,
             "gap": gap,
             "used": gc.mem_alloc(),
+            "apps": [app.name for app in self.kernel.apps] if self.kernel else [],
         }
 
     async def do_sleep(self, client, ms, value=None):
@@ -125,17 +127,34 @@ async def ticker():
         ticks += 1
 
 
-async def main():
-    Test().install()
-    asyncio.create_task(ticker())
+def serve(start_app):
     hello = {"name": "desk", "id": "0011223344556677", "kodkod": "0.1.0"}
-
-    def start_app(name, coro):
-        return asyncio.create_task(coro)
-
-    await tcp.serve(
-        int(sys.argv[1]), bytes.fromhex(sys.argv[2]), hello, start_app, host="127.0.0.1"
-    )
+    key = bytes.fromhex(sys.argv[2])
+    return tcp.serve(int(sys.argv[1]), key, hello, start_app, host="127.0.0.1")
 
 
-asyncio.run(main())
+async def app():
+    Test().install()
+    await ticker()
+
+
+async def plain():
+    asyncio.create_task(app())
+    await serve(lambda name, coro: asyncio.create_task(coro))
+
+
+def under_kernel():
+    from kodkod.apps import kernel as kernels
+
+    kernel = kernels.start()
+    Test.kernel = kernel
+    kernel.start(kernel.app("test"), app())
+    start_app = lambda name, coro: kernel.start(kernel.app(name), coro)
+    kernel.task(kernel.system, serve(start_app))
+    kernel.run()
+
+
+if sys.argv[3] == "plain":
+    asyncio.run(plain())
+else:
+    under_kernel()

@@ -36,12 +36,12 @@ def free_port() -> int:
 class Device:
     """tests/apps/link_device.py in a process of its own."""
 
-    def __init__(self, heap: str = "1m") -> None:
+    def __init__(self, heap: str = "1m", mode: str = "kernel") -> None:
         self.port = free_port()
         program = ROOT / "tests" / "apps" / "link_device.py"
         path = os.pathsep.join([str(ROOT / "lib"), ".frozen"])
         self.process = subprocess.Popen(
-            [interpreter(), "-X", f"heapsize={heap}", str(program), str(self.port), KEY.hex()],
+            [interpreter(), "-X", f"heapsize={heap}", program, str(self.port), KEY.hex(), mode],
             env=dict(os.environ, MICROPYPATH=path),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -86,6 +86,14 @@ def until(condition: Callable[[], object], seconds: float = 15) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not become true"
         time.sleep(0.01)
+
+
+class Cut(Exception):
+    """Raised by `alter`: pass these bytes on, then cut the line."""
+
+    def __init__(self, last: bytes) -> None:
+        super().__init__(last)
+        self.last = last
 
 
 class Middle:
@@ -133,6 +141,8 @@ class Middle:
                 if changed is None:
                     break
                 target.sendall(changed)
+        except Cut as cut:
+            target.sendall(cut.last)
         except OSError:
             pass
         for line in (source, target):

@@ -432,7 +432,7 @@ def test_slow_writer_with_the_key_is_ended_and_hurts_nobody(device: Device) -> N
         read(line, 2)
         line.sendall(b"\x08\0")
         ended = False
-        for i in range(300 if DEEP else 20):
+        for i in range(300 if DEEP else 6):
             try:
                 line.sendall(b"s")
             except OSError:

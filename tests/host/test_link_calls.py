@@ -25,9 +25,9 @@ from kodkod.errors import (
 from link_lab import SERVICE, Device, free_port, service, until
 
 
-@pytest.fixture(scope="module")
-def device() -> Iterator[Device]:
-    device = Device()
+@pytest.fixture(scope="module", params=["kernel", "plain"])
+def device(request: pytest.FixtureRequest) -> Iterator[Device]:
+    device = Device(mode=request.param)
     yield device
     device.stop()
 
@@ -433,3 +433,14 @@ def test_wrong_key_and_no_device_are_told_apart(device: Device) -> None:
         device.connect(key=bytes(16))
     with pytest.raises(link.LinkLost, match=r"^127\."):
         link.connect_tcp("127.0.0.1", free_port(), bytes(16))
+
+
+def test_each_link_is_an_app_of_its_own(device: Device) -> None:
+    with device.connect() as one, service(one) as watcher:
+        if not watcher.call("state")["apps"]:
+            pytest.skip("only under the kernel")
+        assert watcher.call("state")["apps"] == ["kodkod", "test", "host:local"]
+        with device.connect() as other:
+            other.ping()
+            assert watcher.call("state")["apps"][2:] == ["host:local"] * 2
+        until(lambda: len(watcher.call("state")["apps"]) == 3)

@@ -146,8 +146,7 @@ class Connection:
         except BaseException:
             self._services.pop(opened.number, None)
             raise
-        opened.name, *version = about
-        opened.version = tuple(version)
+        opened.name, opened.version = about[0], tuple(about[1:])
         return opened
 
     def ping(self, timeout_ms: int = OPEN_MS) -> float:
@@ -238,7 +237,7 @@ class Connection:
             error = exc
         except KodkodError as exc:
             error = exc if not self._ready.done() else LinkLost(f"{self.where}: {exc}")
-        except (ValueError, TypeError, IndexError) as exc:
+        except (ValueError, TypeError, LookupError) as exc:
             error = LinkLost(f"{self.where} sent what is not the protocol: {exc}")
         if keeper:
             keeper.cancel()
@@ -345,14 +344,18 @@ class Connection:
             raise ValueError(f"message of kind {kind}")
 
     def _answered(self, number: int, kind: int, rest: list[Any]) -> None:
-        request = self._sent.pop(number, None)
+        request = self._sent.get(number)
         if request is None:
             return  # a keep-alive
+        # What is no proper answer leaves the request where the end of the link finds it.
+        error = from_wire(*rest) if kind == ERROR else None
+        result: Any = None if error else rest[0]
+        if request.kind == OPEN and not error and not isinstance(result[0], str):
+            raise ValueError("no service")
+        del self._sent[number]
         if request.kind != PING:
             self._bytes -= len(request.payload)
-        if kind == ERROR:
-            request.settle(error=from_wire(*rest))
-        elif not request.settle(rest[0]) and request.kind == OPEN:
+        if not request.settle(result, error) and request.kind == OPEN and not error:
             self._forget(number)  # it opened, but nobody waits for it any more
         self._pump()
 

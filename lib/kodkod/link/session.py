@@ -105,7 +105,7 @@ class Session:
                 self._fail(number, KodkodError("cancelled"))
         elif kind == _PING:
             self._reply(pack([_REPLY, number, None]))
-        elif not 0 < kind <= _CLOSE or number in self._tasks:
+        elif not 0 < kind <= _CLOSE or number in self._tasks or number in self._clients:
             raise ValueError("unknown message")
         elif len(self._tasks) == _REQUESTS or self._held + size > _REQUEST_BYTES:
             self._fail(number, Busy("too many calls on this link"))
