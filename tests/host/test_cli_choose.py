@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import stat
@@ -145,6 +146,28 @@ def test_a_choice_without_a_terminal_is_an_error_that_lists_them() -> None:
     know(DESK, PORCH)
     with pytest.raises(NotThere, match=r"2 devices are known: desk .*porch .*-d NAME"):
         choose.targets([])
+
+
+@pytest.mark.parametrize(("typed", "chosen"), [("1", DESK), ("2", PORCH), ("", None), ("3", None)])
+def test_at_a_terminal_a_person_chooses(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    typed: str,
+    chosen: Known | None,
+) -> None:
+    know(DESK, PORCH)
+    keyboard = io.StringIO(typed + "\n")
+    monkeypatch.setattr(keyboard, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", keyboard)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    if chosen:
+        assert choose.targets([])[0].known == chosen
+    else:
+        with pytest.raises(NotThere, match="none was chosen"):
+            choose.targets([])
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "1  desk (aabbccddeeff, 10.0.0.5:9190)" in err
 
 
 def test_a_simulated_device_that_does_not_run_is_no_choice(tmp_path: Path) -> None:

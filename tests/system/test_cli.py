@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -324,6 +325,33 @@ def test_a_device_that_goes_away_ends_what_waits(bench: SimulatedDevice, app: Ap
     assert "simulated device 'bench' does not run" in one_line(stopped.err)
     bench.start()
     assert bench.states() == {"clock": "running"}
+
+
+def test_power_cut_in_an_upload_is_no_success_and_leaves_nothing(
+    bench: SimulatedDevice, app: App, tmp_path: Path
+) -> None:
+    assets = tmp_path / "assets"
+    assets.mkdir()
+    for number in range(8):
+        (assets / f"{number}.bin").write_bytes(os.urandom(100_000))
+    with bench.popen("install", "big", str(app("once", ONCE)), "--assets", str(assets)) as sender:
+        try:
+            until(lambda: sum(1 for _ in (bench.folder / "apps").rglob("*.bin")) > 2)
+            bench.cut_power()
+            _, err = sender.communicate(timeout=60)
+        finally:
+            sender.kill()
+    assert sender.returncode == 4
+    one_line(err)
+    bench.start()
+    assert bench.states() == {}
+    assert not list((bench.folder / "apps").rglob("*.bin"))
+
+
+def test_more_commands_at_once_than_the_device_has_links(bench: SimulatedDevice) -> None:
+    commands = [bench.popen("ping", "-n", "20", "--json") for _ in range(8)]
+    ended = [command.communicate(timeout=60) for command in commands]
+    assert [command.returncode for command in commands] == [0] * 8, ended
 
 
 def test_a_reset_starts_the_installed_apps_again(bench: SimulatedDevice, app: App) -> None:

@@ -27,6 +27,7 @@ DEVICE = "b7f2a1de-0003-4c1e-9a53-6b6f646b6f64"
 
 PIECE = 1024  # bytes of an image in one call
 _BOOT_S = 8.0  # from the start of a simulated device to its first answer
+_BUSY_S = 5.0
 _STOP_MS = 15_000  # a stop waits for the app's `finally` blocks
 _FLASH_MS = 30_000  # a write to flash may have to wait for an erase
 _SETTLE_S = 0.3  # in which a first version shows whether it starts at all
@@ -347,13 +348,12 @@ def _pieces(data: bytes) -> Sequence[bytes]:
 
 def _dial(known: config.Known) -> tuple[Connection, config.Known]:
     """A connection, and the device with the address where it was found."""
-    from kod.link import LinkLost, connect_tcp
+    from kod.link import LinkLost
 
     deadline = time.monotonic() + _BOOT_S
-    key = bytes.fromhex(known.key)
     while known.host:
         try:
-            return connect_tcp(known.host, known.port, key), known
+            return _connect(known), known
         except LinkLost:
             run = simulated.running(known.folder) if known.is_simulated else None
             if run is None or time.monotonic() > deadline:
@@ -365,7 +365,23 @@ def _dial(known: config.Known) -> tuple[Connection, config.Known]:
     again = choose.find_again(known)
     if again is None:
         raise choose.not_there(known)
-    return connect_tcp(again.host, again.port, key), again
+    return _connect(again), again
+
+
+def _connect(known: config.Known) -> Connection:
+    """A device has few links, and other commands give theirs back soon: waits for one."""
+    from kodkod.errors import Busy
+
+    from kod.link import connect_tcp
+
+    deadline = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            return connect_tcp(known.host, known.port, bytes.fromhex(known.key))
+        except Busy:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def _remember(known: config.Known, hello: Mapping[str, Any]) -> config.Known:
