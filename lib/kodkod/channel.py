@@ -1,15 +1,24 @@
 # Waiting inside one app: Signal wakes tasks, Channel is a bounded queue that counts what it drops.
-# A wait is a sleep that somebody cuts short: it needs no helper task, and cancelling it just works.
+# A wait without a time limit parks its task, one with a limit is a sleep that wake() cuts short:
+# neither needs a helper task, and cancelling just works.
 from asyncio import core, sleep_ms
 
-# Half of the ESP32's tick period is six days; whoever sleeps longer looks again.
-FOREVER = 1 << 28
+
+class _Parked:
+    # Where asyncio looks for a task that is in no queue: a cancelled one has nothing to leave.
+    def remove(self, task):
+        pass
+
+
+PARKED = _Parked()
 
 
 def wake(task):
-    """Ends the sleep of `task`. One that is being cancelled wakes by itself, and must stay so."""
-    if task.data is None:
-        queue = core._task_queue
+    """Ends the wait of `task`. One that is being cancelled wakes by itself, and must stay so."""
+    queue = core._task_queue
+    if task.data is PARKED:
+        queue.push(task)
+    elif task.data is None:
         queue.remove(task)
         queue.push(task)
 
@@ -24,11 +33,15 @@ class Signal:
         for task in self._tasks:
             wake(task)
 
-    async def wait(self, timeout_ms=FOREVER):
+    async def wait(self, timeout_ms=None):
         task = core.cur_task
         self._tasks.append(task)
         try:
-            await sleep_ms(timeout_ms)
+            if timeout_ms is None:
+                task.data = PARKED
+                yield
+            else:
+                await sleep_ms(timeout_ms)
         finally:
             self._tasks.remove(task)
 

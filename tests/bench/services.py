@@ -6,6 +6,7 @@ import gc
 import sys
 from time import ticks_diff, ticks_us
 
+from kodkod import connect, service
 from kodkod.services import (
     ServiceClient,
     ServiceProvider,
@@ -15,7 +16,7 @@ from kodkod.services import (
 )
 
 SELECTOR = ServiceSelector("bench", 1, 0)
-ROUNDS = 300
+ROUNDS = 60
 BURST = 10
 
 
@@ -34,10 +35,15 @@ class Provider(ServiceProvider):
             resource = self.resources_of[client] = ServiceResource(self, client, notifiable=True)
             return resource
         if index == 3:
-            for n in range(arguments):
-                self.resources_of[client].notify(n)
+            return self.stream(self.resources_of[client], *arguments)
         if index == 4:
             self.resources_of[client].notify(arguments)
+
+    async def stream(self, resource, rounds, burst):
+        for _ in range(rounds // burst):
+            for n in range(burst):
+                resource.notify(n)
+            await asyncio.sleep_ms(0)
 
     async def later(self, arguments):
         return arguments
@@ -110,28 +116,33 @@ async def case_list(client, rounds):
         await client.invoke(0, value)
 
 
+async def notify(client, rounds, burst):
+    """The provider notifies and lets the proxy's app run, in bursts."""
+    proxy = Proxy(client, await client.invoke(2))
+    rounds = rounds // burst * burst
+    await client.invoke(3, [rounds, burst])
+    assert proxy.count == rounds, proxy.count
+    proxy.close()
+
+
 async def case_notify(client, rounds):
-    # The call that causes it returns when it is delivered: its own cost is taken off below.
+    await notify(client, rounds, 1)
+
+
+async def case_burst(client, rounds):
+    await notify(client, rounds, BURST)
+
+
+async def case_backlog(client, rounds):
+    await notify(client, rounds, 60)
+
+
+async def case_echo(client, rounds):
+    # A call returns when what its handler sent is delivered.
     proxy = Proxy(client, await client.invoke(2))
     for n in range(rounds):
         await client.invoke(4, n)
     assert proxy.count == rounds
-    proxy.close()
-
-
-async def case_burst(client, rounds):
-    proxy = Proxy(client, await client.invoke(2))
-    for _ in range(rounds // BURST):
-        await client.invoke(3, BURST)
-    assert proxy.count == rounds // BURST * BURST
-    proxy.close()
-
-
-async def case_backlog(client, rounds):
-    proxy = Proxy(client, await client.invoke(2))
-    for _ in range(rounds // 60):
-        await client.invoke(3, 60)
-    assert proxy.count == rounds // 60 * 60, proxy.count
     proxy.close()
 
 
@@ -143,15 +154,16 @@ async def case_open(_, rounds):
 
 async def measure(case, clients):
     """Microseconds and bytes of garbage of one round, with `clients` tasks at it at once."""
-    rounds = ROUNDS // len(clients)
-    await case(clients[0], 60)
+    rounds = ROUNDS if len(clients) == 1 else BURST
+    await case(clients[0], ROUNDS)
     gc.collect()
     gc.disable()
     before = gc.mem_alloc()
     await case(clients[0], 120)
     garbage = (gc.mem_alloc() - before) / 120
     best = None
-    for _ in range(5):
+    # In short pieces on a fresh heap: otherwise the search for free memory is most of it.
+    for _ in range(20):
         gc.collect()
         started = ticks_us()
         if len(clients) == 1:
@@ -164,6 +176,12 @@ async def measure(case, clients):
     return best, garbage
 
 
+async def case_style(_, rounds):
+    async with connect("bench/style") as remote:
+        for n in range(rounds):
+            await remote.echo(n)
+
+
 CASES = (
     ("plain awaited coroutine", case_plain),
     ("two queues, two switches", case_queues),
@@ -171,9 +189,11 @@ CASES = (
     ("call, sync handler, text", case_text),
     ("call, sync handler, list", case_list),
     ("call, async handler", case_async),
-    ("call + notification", case_notify),
+    ("second style, int", case_style),
+    ("notification, singly", case_notify),
     ("notification, burst of 10", case_burst),
     ("notification, burst of 60", case_backlog),
+    ("call that notifies its client", case_echo),
     ("open + close", case_open),
 )
 
@@ -186,17 +206,22 @@ async def main():
         print(f"clients: {count}")
         first = None
         for name, case in CASES:
-            if count > 1 and case in (case_queues, case_open):
+            if count > 1 and case in (case_queues, case_open, case_style):
                 continue
             us, garbage = await measure(case, clients)
             first = first or us
-            print(f"{name:<28}{us:9.2f} us {garbage:7.0f} B {us / first:8.1f} x")
+            print(f"{name:<30}{us:9.2f} us {garbage:7.0f} B {us / first:8.1f} x")
         for client in clients:
             client.close()
 
 
 async def provide():
     Provider().install()
+
+    @service("bench/style")
+    class Style:
+        def echo(self, client, value):
+            return value
 
 
 if len(sys.argv) > 1 and sys.argv[1] == "kernel":

@@ -3,12 +3,19 @@ from asyncio import CancelledError, core, sleep_ms
 from time import ticks_add, ticks_diff, ticks_ms
 
 from kodkod import errors
-from kodkod.channel import FOREVER, wake
+from kodkod.channel import wake
 from kodkod.message import copy
 from kodkod.services import kernel as _k
 
+try:
+    from micropython import const
+except ImportError:
+    const = int
+
+# Half of the ESP32's tick period is six days; whoever sleeps longer looks again.
+_FOREVER = const(1 << 28)
 # One service must not starve the others of its app, nor one client the other clients.
-RUNNING = 64
+_RUNNING = const(64)
 
 
 class Call:
@@ -30,7 +37,7 @@ class Call:
             _k.shielded(self._enter)
             end = ticks_add(ticks_ms(), timeout_ms or 0)
             while not self.done:
-                left = FOREVER if timeout_ms is None else ticks_diff(end, ticks_ms())
+                left = _FOREVER if timeout_ms is None else ticks_diff(end, ticks_ms())
                 if left <= 0:
                     name = self.session.provider.name
                     raise errors.CallTimeout(f"{name}: no answer within {timeout_ms} ms")
@@ -93,7 +100,7 @@ class Call:
                 provider._turns.remove(session)
         self.finish(error, result)
         # The free places go to the waiting clients in turn, one call each.
-        while provider._turns and provider._running < RUNNING:
+        while provider._turns and provider._running < _RUNNING:
             session = provider._turns.pop(0)
             calls = _waiting(session)
             calls[0]._start()

@@ -3,11 +3,11 @@ from asyncio import core, sleep_ms
 from time import ticks_add, ticks_diff, ticks_ms
 
 from kodkod import errors
-from kodkod.channel import FOREVER, Signal, wake
+from kodkod.channel import PARKED, Signal, wake
 from kodkod.message import copy, pack
 from kodkod.services import kernel as _k
 from kodkod.services import registry
-from kodkod.services.call import RUNNING, Call, crossing
+from kodkod.services.call import Call, crossing
 from kodkod.services.provider import Session
 from kodkod.services.resource import Inbox
 
@@ -19,17 +19,23 @@ except ImportError:
 _OPEN_MS = const(100)
 _CALL_MS = const(10000)
 _PENDING = const(16)
+_RUNNING = const(64)
 _QUEUE_BYTES = const(4096)
 # Inboxes without a proxy that a client keeps at most.
 _EARLY = const(16)
 # A backlog is delivered in pieces: one step of the app must stay short.
 _STEP_MS = const(10)
+_FOREVER = const(1 << 28)
 _SMALL = const(0x3FFFFFFF)
 _UNSET = object()
 # Whoever waits for the delivery of what was sent before looks again when it is set.
 _taken = Signal()
 # What handlers return mostly; anything else is looked at as the provider.
 _PLAIN = {bool, str, bytes, float}
+# A name of the module is found four times as fast as a built-in one.
+_int = int
+_str = str
+_type = type
 
 
 class ServiceClient:
@@ -41,6 +47,8 @@ class ServiceClient:
     major = minor = patch = dropped = 0
     _taken = 0
     _owner = _session = _task = _reason = None
+    # What else becomes of an answer that is no plain value.
+    _arrived = None
     _opening = _idle = False
     # In its own queue, a client is what has to be opened again.
     _values = ()
@@ -105,34 +113,39 @@ class ServiceClient:
         if session is None or k.current is not self._owner:
             self._refuse()
         # This path is every call's: what a device calls mostly with is settled without copy().
-        if type(arguments) is not int or not -_SMALL < arguments < _SMALL:
+        if _type(index) is not _int and _type(index) is not _str:
+            raise errors.UnknownMethod(f"{self.name}: an index is an int or a str")
+        if _type(arguments) is not _int or not -_SMALL < arguments < _SMALL:
             arguments = copy(arguments)
         calls = session.calls
         if calls and len(calls) >= _PENDING:
             raise errors.Busy(f"{self.name}: {_PENDING} calls of this client are pending")
         provider = session.provider
-        if provider._running < RUNNING:
-            call = None
+        call = None
+        if provider._running < _RUNNING:
             try:
                 result = k.call4(
                     provider._owner, session.handle, index, arguments, session.gid, session.id
                 )
-                if result is None or type(result) is int and -_SMALL < result < _SMALL:
-                    pass
-                elif type(result) in _PLAIN:
-                    result = copy(result)
-                else:
-                    result = call = k.call(provider._owner, _outcome, session, result)
+                kind = _type(result)
+                if kind is not _int or not -_SMALL < result < _SMALL:
+                    if kind in _PLAIN:
+                        result = copy(result)
+                    elif result is not None:
+                        result = call = k.call(provider._owner, _outcome, session, result)
             except Exception as e:
                 raise k.call(provider._owner, crossing, e)
-            if type(call) is Call:
+            if call and _type(call) is Call:
                 result = await call.answer(timeout_ms)
         else:
-            result = await Call(session, None, index, arguments).answer(timeout_ms)
+            call = Call(session, None, index, arguments)
+            result = await call.answer(timeout_ms)
         if session.client is None:
             self._refuse()
         if self._queue:
             await self._flush(timeout_ms)
+        if call and self._arrived:
+            return self._arrived(result)
         return result
 
     async def _flush(self, timeout_ms):
@@ -141,7 +154,7 @@ class ServiceClient:
         if core.cur_task is self._task:
             return
         mark = self._taken + len(self._queue)
-        end = ticks_add(ticks_ms(), FOREVER if timeout_ms is None else timeout_ms)
+        end = ticks_add(ticks_ms(), _FOREVER if timeout_ms is None else timeout_ms)
         left = 1
         while self._taken < mark and left > 0 and self._task:
             left = ticks_diff(end, ticks_ms())
@@ -234,38 +247,41 @@ class ServiceClient:
                 self._wake()
 
     def _deliver(self, handle, value):
-        kind = type(value)
-        if kind is str or kind is bytes:
-            size = len(memoryview(value)) + 3
-        else:
-            size = 5 if kind is int else len(pack(value))
-        if size > _QUEUE_BYTES:
-            raise errors.TooLarge(f"notification of {size} bytes, at most {_QUEUE_BYTES}")
+        size = 5
+        entry = value
+        if _type(value) is not _int:
+            size = _size(value)
+            entry = (value, size)
         k = _k.kernel
         k.shield += 1
         try:
             inbox = self._inboxes.get(handle) or self._early(handle)
             values = inbox._values
-            inbox._bytes += size
-            full = False
-            while len(values) >= self._limit or inbox._bytes > _QUEUE_BYTES:
-                inbox.dropped += 1
-                full = True
-                if self._overflow != "drop_oldest":
-                    inbox._bytes -= size
-                    break
-                inbox._bytes -= values.pop(0)[1]
+            total = inbox._bytes + size
+            if len(values) >= self._limit or total > _QUEUE_BYTES:
+                self._overflowed(handle, inbox, entry, size)
             else:
-                values.append((value, size))
+                inbox._bytes = total
+                values.append(entry)
                 if inbox._client:
-                    if not full:
-                        self._queue.append(inbox)
+                    self._queue.append(inbox)
                     if self._idle or self._task is None:
                         self._wake()
         finally:
             k.shield -= 1
-        if full and self._overflow == "close":
+
+    def _overflowed(self, handle, inbox, entry, size):
+        inbox.dropped += 1
+        if self._overflow == "close":
             self._close_handle(handle)
+        elif self._overflow == "drop_oldest":
+            # The place in the queue of the oldest is now that of the next one.
+            inbox._take()
+            while inbox._bytes + size > _QUEUE_BYTES:
+                inbox._take()
+                inbox.dropped += 1
+            inbox._bytes += size
+            inbox._values.append(entry)
 
     def _early(self, handle):
         early = [h for h in self._inboxes if not self._inboxes[h]._client]
@@ -293,9 +309,7 @@ class ServiceClient:
                     result = None
                     try:
                         if inbox._values:
-                            value, size = inbox._values.pop(0)
-                            inbox._bytes -= size
-                            result = inbox.on_notified(value)
+                            result = inbox.on_notified(inbox._take())
                         elif inbox._reason:
                             result = inbox._over()
                         self._taken += 1
@@ -310,7 +324,8 @@ class ServiceClient:
                         start = ticks_ms()
                 if self._session:
                     self._idle = True
-                    await sleep_ms(FOREVER)
+                    self._task.data = PARKED
+                    yield
         finally:
             self._idle = False
             self._task = None
@@ -326,6 +341,17 @@ class ServiceClient:
                 result = self.on_reconnected()
                 if hasattr(result, "__next__"):
                     await result
+
+
+def _size(value):
+    # About the packed size of a copied value.
+    if value is None:
+        return 5
+    kind = _type(value)
+    size = len(memoryview(value)) + 3 if kind is _str or kind is bytes else len(pack(value))
+    if size > _QUEUE_BYTES:
+        raise errors.TooLarge(f"notification of {size} bytes, at most {_QUEUE_BYTES}")
+    return size
 
 
 def _outcome(session, result):

@@ -62,6 +62,14 @@ class Inbox:
     def __init__(self):
         self._values = []
 
+    def _take(self):
+        value = self._values.pop(0)
+        size = 5
+        if type(value) is tuple:
+            value, size = value
+        self._bytes -= size
+        return value
+
 
 class ServiceResourceProxy(Inbox):
     """The client's side of a resource. `dropped` counts notifications that found no room."""

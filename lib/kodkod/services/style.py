@@ -1,0 +1,195 @@
+# The second style: a class is a service, its public methods are called by name.
+from asyncio import core
+
+from .. import errors
+from ..channel import Signal
+from .client import ServiceClient
+from .provider import ServiceProvider
+from .resource import ServiceResource, ServiceResourceProxy
+from .selector import ServiceSelector
+
+# A resource that a method returns crosses as {_HANDLE: handle}: the client makes a proxy of it.
+_HANDLE = "kodkod:handle"
+_NONE = object()
+_int = int
+_list = list
+_type = type
+_HOOKS = ("on_opened", "on_closed")
+
+
+def service(name, uuid=None, version=(1, 0), **options):
+    """Installs one instance of the class as provider `name` of service `uuid` (default: its name).
+
+    Methods get the client's id, then the caller's arguments; they may be `async def`. `on_opened`
+    and `on_closed` are hooks. `.provider` of the class is the ServiceProvider.
+    """
+
+    def install(kind):
+        kind.provider = _Provider(name, version, kind())
+        kind.provider.provides(ServiceSelector(uuid or name, *version), kind.provider, **options)
+        kind.provider.install()
+        return kind
+
+    return install
+
+
+class _Provider(ServiceProvider):
+    # The client of the plain method that runs.
+    _caller = None
+
+    def __init__(self, name, version, target):
+        super().__init__(name, *version)
+        target._provider = self
+        self._target = target
+        self._methods = {}
+        # The client of each async method that runs, by its task.
+        self._callers = {}
+        for hook in _HOOKS:
+            if hasattr(target, hook):
+                setattr(self, hook, getattr(target, hook))
+
+    def handle(self, index, arguments, gid, client):
+        method = self._methods.get(index)
+        self._caller = client
+        try:
+            if method is None:
+                result = self._find(index, arguments, client)
+            elif _type(arguments) is _list:
+                result = method(client, *arguments)
+            else:
+                result = method(client, arguments)
+        finally:
+            self._caller = None
+        if result is None or _type(result) is _int:
+            return result
+        if hasattr(result, "__next__"):
+            return self._later(result, client)
+        return _marked(result)
+
+    def _find(self, index, arguments, client):
+        if index[0] == ".":
+            resource = self.resource(client, arguments.pop(0))
+            return _method(resource, index[1:], Resource)(*arguments)
+        self._methods[index] = _method(self._target, index, None)
+        return self.handle(index, arguments, None, client)
+
+    async def _later(self, work, client):
+        task = core.cur_task
+        self._callers[task] = client
+        try:
+            return _marked(await work)
+        finally:
+            del self._callers[task]
+
+
+def _method(target, name, base):
+    # Only what the class itself defines as a public method.
+    found = None if name[0] == "_" or name in _HOOKS else getattr(type(target), name, None)
+    if not callable(found) or isinstance(found, type) or hasattr(base, name):
+        raise errors.UnknownMethod(f"no method {name}")
+    return getattr(target, name)
+
+
+def _marked(result):
+    return {_HANDLE: result} if isinstance(result, ServiceResource) else result
+
+
+class Resource(ServiceResource):
+    """A notifiable resource of the client whose call makes it, or of `client`. The client calls
+    its public methods."""
+
+    def __init__(self, service, client=None):
+        provider = service._provider
+        if client is None:
+            client = provider._caller or provider._callers.get(core.cur_task)
+        super().__init__(provider, client, notifiable=True)
+        self._provider = provider
+
+    def siblings(self):
+        """The other open resources of the service."""
+        return [other for other in self._provider.resources() if other is not self]
+
+
+class connect:  # noqa: N801
+    """`async with connect(name, uuid or selector) as remote: await remote.method(...)`."""
+
+    def __init__(self, what, timeout_ms=100, **options):
+        selector = ServiceSelector(what) if isinstance(what, str) else what
+        self._client = _Client(selector, **options)
+        self._timeout_ms = timeout_ms
+
+    async def __aenter__(self):
+        return _Remote(await self._client.open(self._timeout_ms))
+
+    async def __aexit__(self, *exc):
+        self._client.close()
+
+
+class _Client(ServiceClient):
+    def _arrived(self, result):
+        if type(result) is dict and _HANDLE in result:
+            return _Proxy(self, result[_HANDLE])
+        return result
+
+
+class _Remote:
+    """The service's methods; nothing else, so that each name is free for them."""
+
+    def __init__(self, client):
+        self._invoke = client.invoke
+
+    def __getattr__(self, name):
+        if name[0] == "_":
+            raise AttributeError(name)
+        invoke = self._invoke
+
+        def method(value=_NONE, *more):
+            # A single argument travels as it is, unless it could be taken for the list of all.
+            if more or value is _NONE or _type(value) is _list or _type(value) is tuple:
+                return invoke(name, () if value is _NONE else (value,) + more)
+            return invoke(name, value)
+
+        setattr(self, name, method)
+        return method
+
+
+class _Proxy(ServiceResourceProxy):
+    """A resource's methods, and its notifications: `async for message in proxy`."""
+
+    def __init__(self, client, handle):
+        self._changed = Signal()
+        self._messages = []
+        super().__init__(client, handle)
+        self._invoke = client.invoke
+
+    def __getattr__(self, name):
+        if name[0] == "_":
+            raise AttributeError(name)
+        invoke = self._invoke
+        name = "." + name
+
+        def method(*args):
+            return invoke(name, (self.handle,) + args)
+
+        setattr(self, name[1:], method)
+        return method
+
+    def on_notified(self, message):
+        if len(self._messages) >= 64:
+            self._messages.pop(0)
+            self.dropped += 1
+        self._messages.append(message)
+        self._changed.set()
+
+    def on_closed(self, reason):
+        self._changed.set()
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        while not self._messages:
+            if self.is_closed:
+                raise StopAsyncIteration
+            await self._changed.wait()
+        return self._messages.pop(0)
