@@ -23,6 +23,14 @@ _CAUSES = {
 }
 
 
+def radio(hostname):
+    """The Wi-Fi interface, which also answers to `hostname`.local."""
+    import network
+
+    network.hostname(hostname)
+    return network.WLAN(network.STA_IF)
+
+
 def set_time(epoch_s):
     """Set the clock: seconds since 1970-01-01 UTC."""
     year, month, day, hour, minute, second, weekday, _ = time.gmtime(epoch_s - _EPOCH_2000)

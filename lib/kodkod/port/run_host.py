@@ -6,8 +6,8 @@ import sys
 
 sys.path.insert(0, sys.argv[1])
 
-from kodkod.apps import kernel as kernels  # noqa: E402
-from kodkod.apps import loader  # noqa: E402
+from kodkod.apps import kernel as kernels
+from kodkod.apps import loader
 
 
 async def _watch_stdin(kernel):

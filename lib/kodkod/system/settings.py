@@ -1,0 +1,28 @@
+# The device's own settings, kodkod.json: name, id, key, port and known networks.
+
+import json
+
+from kodkod import port
+from kodkod.storage import flash
+
+_PATH = port.ROOT + "/kodkod.json"
+_DEFAULTS = {"name": "unnamed", "id": "", "key": "", "port": 9190, "wifi": []}
+
+
+def load():
+    """The settings as a dict. A file that cannot be read gives defaults without a key: then
+    only the cable leads in."""
+    settings = dict(_DEFAULTS)
+    try:
+        with flash.open(_PATH) as file:
+            settings.update(json.load(file))
+    except (OSError, ValueError):
+        pass
+    return settings
+
+
+def save(settings):
+    """Replace the file by `settings`, whole or not at all."""
+    with flash.open(_PATH + ".new", "w") as file:
+        json.dump(settings, file)
+    flash.rename(_PATH + ".new", _PATH)

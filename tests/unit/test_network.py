@@ -1,0 +1,144 @@
+# The shared network connection, over a radio that is a fake: it stands for the hardware.
+
+import asyncio
+import json
+import os
+
+from kodkod import port
+from kodkod.services import ServiceClient, ServiceResourceProxy, ServiceSelector
+from kodkod.system import settings as files
+from kodkod.system.network import NetworkProvider
+
+SELECTOR = ServiceSelector("b7f2a1de-0004-4c1e-9a53-6b6f646b6f64", 1, 0)
+
+
+class FakeRadio:
+    """A station that joins the networks in `reach` {ssid: password or None}."""
+
+    def __init__(self, reach):
+        self.reach = reach
+        self.joined = None
+        self.tried = []
+        self.fails = 0  # how often connect raises
+
+    def active(self, on):
+        self.is_active = on
+
+    def connect(self, ssid, password):
+        self.tried.append((ssid, password))
+        if self.fails:
+            self.fails -= 1
+            raise OSError("Wifi Internal State Error")
+        if ssid in self.reach and self.reach[ssid] == password:
+            self.joined = ssid
+
+    def disconnect(self):
+        self.joined = None
+
+    def isconnected(self):
+        return self.joined in self.reach
+
+    def ifconfig(self):
+        return ("192.0.2.7", "255.255.255.0", "192.0.2.1", "192.0.2.1")
+
+
+async def up(provider, state=True):
+    for _ in range(100):
+        if provider.is_up is state:
+            return
+        await asyncio.sleep_ms(20)
+    raise AssertionError("network is not " + ("up" if state else "down"))
+
+
+class Lab:
+    """A provider on a fake radio, installed, running."""
+
+    def __init__(self, wifi, radio):
+        self.radio = radio
+        self.provider = NetworkProvider({"name": "lab", "wifi": wifi}, radio)
+
+    async def __aenter__(self):
+        self.provider.install()
+        self.task = asyncio.create_task(self.provider.run())
+        self.client = await ServiceClient(SELECTOR).open()
+        return self
+
+    async def __aexit__(self, *exc):
+        self.task.cancel()
+        self.client.close()
+        await self.provider.uninstall()
+
+    def call(self, method, *arguments):
+        return self.client.invoke(method, list(arguments))
+
+
+async def test_an_open_network_is_joined_without_a_password():
+    async with Lab([["cafe", ""]], FakeRadio({"cafe": None})) as lab:
+        await up(lab.provider)
+        assert lab.radio.tried == [("cafe", None)]
+        info = await lab.call("info")
+        assert (info["up"], info["ssid"], info["address"]) == (True, "cafe", "192.0.2.7")
+
+
+async def test_a_driver_that_refuses_is_asked_again():
+    radio = FakeRadio({"home": "secret"})
+    radio.fails = 1
+    async with Lab([["home", "secret"]], radio) as lab:
+        await up(lab.provider)
+        assert len(radio.tried) == 2
+
+
+class Told(ServiceResourceProxy):
+    def __init__(self, client, handle):
+        self.states = []
+        super().__init__(client, handle)
+
+    def on_notified(self, state):
+        self.states.append(state)
+
+
+async def test_users_are_counted_and_told_of_loss_and_return():
+    async with Lab([["home", "secret"]], FakeRadio({"home": "secret"})) as lab:
+        await up(lab.provider)
+        told = Told(lab.client, await lab.call("use"))
+        assert (await lab.call("info"))["uses"] == 1
+        reach, lab.radio.reach = lab.radio.reach, {}
+        await up(lab.provider, False)
+        lab.radio.reach = reach
+        lab.provider.changed.set()  # the pause between rounds is over
+        await asyncio.sleep_ms(0)
+        lab.radio.joined = "home"
+        await up(lab.provider)
+        await asyncio.sleep_ms(20)
+        assert told.states == [True, False, True]
+        told.close()
+        info = await lab.call("info")
+        assert (info["uses"], info["losses"]) == (0, 1)
+
+
+async def test_known_networks_are_listed_added_and_removed_and_never_tell_a_password():
+    path = "network_settings.json"
+    before, files._PATH = files._PATH, path
+    try:
+        async with Lab([["home", "secret"]], FakeRadio({"home": "secret"})) as lab:
+            await up(lab.provider)
+            await lab.call("wifi_add", "cafe")
+            assert await lab.call("wifi") == ["home", "cafe"]
+            with open(path) as file:
+                assert json.load(file)["wifi"] == [["home", "secret"], ["cafe", ""]]
+            assert await lab.call("wifi_remove", "home") is True
+            assert await lab.call("wifi_remove", "nowhere") is False
+            assert await lab.call("wifi") == ["cafe"]
+            await up(lab.provider, False)
+    finally:
+        files._PATH = before
+        os.remove(path)
+
+
+async def test_without_a_radio_the_network_is_there():
+    provider = NetworkProvider({"name": "lab", "wifi": []}, port.radio("lab"))
+    provider.install()
+    client = await ServiceClient(SELECTOR).open()
+    assert (await client.invoke("info", []))["up"] is True
+    client.close()
+    await provider.uninstall()
