@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import SimulatedDevice, until
 from kod import Device
+from simulated_device import SimulatedDevice, until
 
 TICKER = """
 import asyncio

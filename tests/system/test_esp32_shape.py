@@ -10,8 +10,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from conftest import EXAMPLES, ROOT, SimulatedDevice, until
 from kod import library, micropython
+from simulated_device import EXAMPLES, ROOT, SimulatedDevice, until
 from test_tutorial import heard, install_tutorial
 
 HEAP = "320k"  # 160 KB of 32-bit objects

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import EXAMPLES, ROOT, SimulatedDevice, until
 from kod import micropython
+from simulated_device import EXAMPLES, ROOT, SimulatedDevice, until
 
 TUTORIAL = EXAMPLES / "notification"
 App = Callable[..., Path]

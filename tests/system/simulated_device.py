@@ -1,0 +1,145 @@
+"""A simulated device under test: a real process, real sockets, a KOD_HOME of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kod import Device, simulated
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+
+
+@dataclass
+class Result:
+    """How a `kod` command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def until(condition: Callable[[], object], seconds: float = 20, what: str = "") -> Any:
+    """What `condition` gives once it is true."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, what or "it did not happen in time"
+        time.sleep(0.02)
+    return value
+
+
+class SimulatedDevice:
+    """`kod simulate` as a process, and `kod` commands against it."""
+
+    def __init__(self, place: Path, name: str = "bench", options: tuple[str, ...] = ()) -> None:
+        self.folder = place / name
+        self.name = name
+        self.home = place / "home"
+        self.options = options
+        self.console_file = place / f"{name}.console"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "KOD_HOME": str(self.home)}
+
+    @property
+    def run_json(self) -> dict[str, Any]:
+        run = simulated.running(self.folder)
+        assert run, "the simulated device does not run"
+        return run
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        settings: dict[str, Any] = json.loads((self.folder / "kodkod.json").read_text())
+        return settings
+
+    def start(self) -> None:
+        """Starts it on its folder and waits until it can be reached."""
+        command = [sys.executable, "-m", "kod", "simulate", "--name", self.name]
+        command += ["--folder", str(self.folder), *self.options]
+        with open(self.console_file, "ab") as console:
+            self.process = subprocess.Popen(
+                command, stdout=console, stderr=console, env=self.environment
+            )
+        until(self._is_up, what=f"no device: {self.console()}")
+
+    def _is_up(self) -> bool:
+        assert self.process
+        assert self.process.poll() is None, self.console()
+        run = simulated.running(self.folder)
+        return bool(run) and simulated.answers(run["host"], run["port"])
+
+    def stop(self) -> None:
+        """Ends it as a person would."""
+        if self.process:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            finally:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+
+    def cut_power(self) -> None:
+        """Ends the device between two instructions, and then what simulated it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.run_json["device_pid"], signal.SIGKILL)
+        assert self.process
+        self.process.wait(20)
+        self.process = None
+
+    def console(self) -> str:
+        """What the console has said since the first start."""
+        return self.console_file.read_text(errors="replace")
+
+    def popen(self, *arguments: str) -> subprocess.Popen[str]:
+        """A `kod` command that goes on for a while."""
+        return subprocess.Popen(
+            [sys.executable, "-u", "-m", "kod", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+            cwd=self.folder.parent,
+        )
+
+    def kod(self, *arguments: str | Path, code: int | None = 0, seconds: float = 30) -> Result:
+        """Runs a `kod` command; `code` is the exit code it must have."""
+        with self.popen(*map(str, arguments)) as process:
+            try:
+                out, err = process.communicate(timeout=seconds)
+            except BaseException:
+                process.kill()
+                raise
+        result = Result(process.returncode, out, err)
+        assert code is None or result.code == code, result
+        return result
+
+    def connect(self) -> Device:
+        """The device as a library, from this process."""
+        return Device.find(self.settings["id"])
+
+    def states(self) -> dict[str, str]:
+        """The state of each app by its name."""
+        return {one["name"]: one["state"] for one in self.kod("list", "--json").json()}
+
+    def clean(self) -> None:
+        """Removes every app."""
+        names = list(self.states())
+        if names:
+            self.kod("uninstall", *names)
