@@ -357,6 +357,7 @@ def test_names_that_are_made_up_are_valid_and_differ() -> None:
         (["rst:0x1 (POWERON_RESET)", "waiting for download"], False, "", "let go of BOOT"),
         (["Traceback (most recent call last):", "ImportError"], False, "", "its start failed"),
         ([">>> "], False, "", ""),
+        (['  File "/lib/kodkod/system/boot.py", line 3, in main'], False, "", ""),
     ],
 )
 def test_the_console_tells_how_the_start_went(

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import struct
 from collections.abc import Mapping
 from typing import Any
+
+from kod.errors import Unreachable, UserError
+
+_ANSWER_S = 10  # an erase of the flash may come between a command and its answer
+_PROMPT_S = 10
+_CHUNK = 1024  # bytes of a file in one command; a device has little RAM to parse it in
+
+
+class Refused(UserError):
+    """What a device was asked to do in its REPL raised there; `detail` is its traceback."""
 
 
 def romfs_write(files: Mapping[str, bytes]) -> bytes:
@@ -33,3 +46,88 @@ def _write(writer: Any, tree: dict[str, Any]) -> None:
             writer.closedir()
         else:
             writer.mkfile(name, value)
+
+
+class Repl:
+    """The raw REPL of a device at a serial port, through mpremote's transport.
+
+    Errors are kod's: Unreachable when the device does not answer, `Refused` when what it was
+    asked to do raised there.
+    """
+
+    def __init__(self, port: str) -> None:
+        from mpremote.transport import TransportError
+        from mpremote.transport_serial import SerialTransport
+
+        from kod.flash import ports
+
+        error = ports.probe(port)
+        if error:
+            raise error
+        self.port = port
+        try:
+            self._transport = SerialTransport(port, baudrate=ports.CONSOLE_BAUD, timeout=_ANSWER_S)
+        except (TransportError, OSError, ValueError):
+            ports.open_console(port).close()  # raises with the reason, which mpremote swallows
+            raise Unreachable(f"{port} cannot be opened; try again") from None
+
+    def __enter__(self) -> Repl:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leaves the raw REPL, as far as the device still listens."""
+        with contextlib.suppress(Exception):  # whatever it is, the port must be closed
+            if self._transport.in_raw_repl:
+                self._transport.exit_raw_repl()
+        with contextlib.suppress(OSError):
+            self._transport.close()
+
+    def enter(self) -> None:
+        """Interrupts what runs, resets the interpreter softly, and enters the raw REPL."""
+        from mpremote.transport import TransportError
+
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # mpremote prints what it dislikes
+                self._transport.enter_raw_repl(timeout_overall=_PROMPT_S)
+        except (TransportError, OSError) as error:
+            raise Unreachable(
+                f"no MicroPython prompt on {self.port} ({error}); press EN (RST) and try again, "
+                "or put MicroPython on the board: kod flash"
+            ) from None
+
+    def run(self, code: str | bytes) -> str:
+        """Runs `code` there; what it printed."""
+        return str(self._do(self._transport.exec, code).decode("utf-8", "replace"))
+
+    def value(self, expression: str) -> Any:
+        """The value of an expression there: plain ones only."""
+        return self._do(self._transport.eval, expression)
+
+    def read(self, path: str) -> bytes:
+        return bytes(self._do(self._transport.fs_readfile, path, 512))
+
+    def write(self, path: str, data: bytes) -> None:
+        self._do(self._transport.fs_writefile, path, data, _CHUNK)
+
+    def send(self, code: str) -> None:
+        """Runs `code` there without waiting for its end: it restarts the device."""
+        self._do(self._transport.exec_raw_no_follow, code)
+        self._transport.in_raw_repl = False
+
+    def _do(self, action: Any, *arguments: object) -> Any:
+        from mpremote.transport import TransportError, TransportExecError
+
+        try:
+            return action(*arguments)
+        except TransportExecError as error:
+            last = error.error_output.strip().splitlines()[-1:] or ["no reason given"]
+            raise Refused(f"the device says: {last[0]}", error.error_output) from None
+        except FileNotFoundError:
+            raise
+        except (TransportError, OSError, struct.error, ValueError, SyntaxError) as error:
+            raise Unreachable(
+                f"the line to the device on {self.port} was lost: {error or 'no answer'}"
+            ) from None

@@ -33,11 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--board", help="the board, when its chip alone does not tell; see --list-boards")
     add("--list-boards", action="store_true", help="show the boards that are known")
     add("--firmware", metavar="FILE|URL", help="MicroPython's .bin (default: the board's)")
-    add("--name", help="the device's name (default: one is made up)")
-    add("--wifi-ssid", metavar="SSID", help="the network it joins ($KOD_WIFI_SSID)")
-    add("--wifi-password", metavar="PASSWORD", help="asked for if not given ($KOD_WIFI_PASSWORD)")
-    add("--wifi-open", action="store_true", help="the network has no password")
-    add("--no-wifi", action="store_true", help="no network: the cable alone")
+    add_device_options(parser)
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--keep", action="store_true", help="keep installed apps and settings")
     group.add_argument("--erase", action="store_true", help="erase the whole flash first")
@@ -58,7 +54,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--no-stub", action="store_true", help="talk to the chip's ROM alone: slower")
     add("--flash-size", metavar="SIZE", help="as 4MB, when esptool cannot find it out")
-    add(
+    add_wait(parser)
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """What goes into a device's settings."""
+    add = parser.add_argument
+    add("--name", help="the device's name (default: one is made up)")
+    add("--wifi-ssid", metavar="SSID", help="the network it joins ($KOD_WIFI_SSID)")
+    add("--wifi-password", metavar="PASSWORD", help="asked for if not given ($KOD_WIFI_PASSWORD)")
+    add("--wifi-open", action="store_true", help="the network has no password")
+    add("--no-wifi", action="store_true", help="no network: the cable alone")
+
+
+def add_wait(parser: argparse.ArgumentParser) -> None:
+    """How long to wait for the device."""
+    parser.add_argument(
         "--wait",
         type=float,
         default=_WAIT_S,
@@ -123,20 +134,25 @@ def _list_boards(out: Output) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Contradictions, before anything is asked for or touched."""
+    check_wifi_options(args)
+    if args.keep and (args.dry_run or args.output):
+        raise BadInput("--keep needs the board: what it keeps is on it")
+
+
+def check_wifi_options(args: argparse.Namespace) -> None:
+    """Contradictions among the --wifi options."""
     if args.no_wifi and (args.wifi_ssid or args.wifi_password or args.wifi_open):
         raise BadInput("--no-wifi and the other --wifi options exclude each other")
     if args.wifi_open and args.wifi_password:
         raise BadInput("--wifi-open and --wifi-password exclude each other")
     if args.wifi_password and not (args.wifi_ssid or os.environ.get("KOD_WIFI_SSID")):
         raise BadInput("--wifi-password needs --wifi-ssid")
-    if args.keep and (args.dry_run or args.output):
-        raise BadInput("--keep needs the board: what it keeps is on it")
 
 
 # --- what is written -------------------------------------------------------------------------
 
 
-def _wifi(args: argparse.Namespace) -> list[list[str]] | None:
+def wifi_of(args: argparse.Namespace, ask: bool) -> list[list[str]] | None:
     """The networks to put into the settings; None: nothing was said of any."""
     from kod.flash.plan import check_wifi
 
@@ -144,7 +160,7 @@ def _wifi(args: argparse.Namespace) -> list[list[str]] | None:
         return []
     ssid = args.wifi_ssid or os.environ.get("KOD_WIFI_SSID")
     may_ask = sys.stdin.isatty() and sys.stderr.isatty()
-    if not ssid and may_ask and not args.keep and not args.dry_run:
+    if not ssid and may_ask and ask:
         print("Wi-Fi network (SSID; empty: none): ", end="", file=sys.stderr, flush=True)
         ssid = sys.stdin.readline().strip()
     if not ssid:
@@ -202,7 +218,7 @@ def _offline(args: argparse.Namespace, out: Output) -> int:
 
     board = _board(args, None, out)
     size = boards.size_in_bytes(args.flash_size) if args.flash_size else board.flash_size
-    settings = plan.new_settings(args.name, _wifi(args) or [])
+    settings = plan.new_settings(args.name, wifi_of(args, ask=not args.dry_run) or [])
     made = plan.make(
         board, firmware.load(board, args.firmware, out.note), size, settings, erase=args.erase
     )
@@ -253,9 +269,9 @@ def _flash(args: argparse.Namespace, out: Output) -> int:
     from kod.flash import boards, esp, firmware, plan
 
     wanted = boards.by_name(args.board) if args.board else None  # a typing error shows at once
-    port = _port(args, out)
+    port = choose_port(args, out)
     line = _line(args, port)
-    wifi = _wifi(args)
+    wifi = wifi_of(args, ask=not args.keep)
     out.note(f"looking at the chip on {port}")
     chip = esp.detect(line)
     size = _flash_size(args, chip)
@@ -271,11 +287,11 @@ def _flash(args: argparse.Namespace, out: Output) -> int:
     if args.keep:
         before, settings = _kept(args, line, chip, board, loaded.partitions, size, wifi, out)
     if settings is None:
-        settings = plan.new_settings(args.name or _name_before(port), wifi or [])
+        settings = plan.new_settings(args.name or name_before(port), wifi or [])
     made = plan.make(board, loaded, size, settings, before=before, erase=args.erase)
     for text in made.lines():
         out.note(text)
-    esp.write(line, chip.name, made.pieces, erase=args.erase, progress=_progress(out))
+    esp.write(line, chip.name, made.pieces, erase=args.erase, progress=progress(out))
     known = _remember(made, port)
     out.note("written and verified")
     if args.wait <= 0 or args.after == "no-reset":
@@ -283,7 +299,8 @@ def _flash(args: argparse.Namespace, out: Output) -> int:
     return _wait(args, made, known, port, out)
 
 
-def _port(args: argparse.Namespace, out: Output) -> str:
+def choose_port(args: argparse.Namespace, out: Output) -> str:
+    """The port to use; asks when there is a real choice and a terminal."""
     from kod.flash import ports
 
     if not args.port and sys.stdin.isatty() and sys.stderr.isatty():
@@ -309,7 +326,7 @@ def _flash_size(args: argparse.Namespace, chip: Chip) -> int:
     return chip.flash_size
 
 
-def _name_before(port: str) -> str | None:
+def name_before(port: str) -> str | None:
     """A board that is flashed again at the same port keeps its name."""
     return next((known.name for known in config.devices() if known.console == port), None)
 
@@ -325,9 +342,9 @@ def _kept(
     out: Output,
 ) -> tuple[bytes, dict[str, Any]]:
     """--keep: the file system that is on the board, and its settings with what is new."""
-    from kod.flash import boards, esp, firmware, image, plan
+    from kod.flash import boards, esp, firmware, image
 
-    there = firmware.parse_table(esp.read(line, chip.name, 0x8000, 0xC00, _progress(out)))
+    there = firmware.parse_table(esp.read(line, chip.name, 0x8000, 0xC00, progress(out)))
     try:
         old = boards.vfs_of(there, size) if there else None
     except ValueError:
@@ -339,7 +356,7 @@ def _kept(
             "nothing was written. Flash without --keep, and install the apps again"
         )
     out.note(f"reading {new.size >> 10} KB of files, to keep them")
-    content = esp.read(line, chip.name, new.offset, new.size, _progress(out))
+    content = esp.read(line, chip.name, new.offset, new.size, progress(out))
     out.end_progress()
     try:
         settings = config_of(image.read(content))
@@ -350,13 +367,23 @@ def _kept(
             "--keep: no Kodkod device (no kodkod.json on it); nothing was written. Flash without "
             "--keep"
         )
+    return content, renewed(settings, args, wifi)
+
+
+def renewed(
+    before: dict[str, Any], args: argparse.Namespace, wifi: list[list[str]] | None
+) -> dict[str, Any]:
+    """The settings of before with what was said now; a new network comes first."""
+    from kod.flash import plan
+
+    settings = dict(before)
     if args.name:
         settings["name"] = args.name
     if wifi is not None:
         names = [ssid for ssid, _ in wifi]
-        settings["wifi"] = wifi + [one for one in settings["wifi"] if one[0] not in names]
-        settings["wifi"] = [] if args.no_wifi else settings["wifi"]
-    return content, plan.checked_settings(settings)
+        others = [one for one in settings.get("wifi", []) if one[0] not in names]
+        settings["wifi"] = [] if args.no_wifi else wifi + others
+    return plan.checked_settings(settings)
 
 
 def config_of(files: dict[str, bytes]) -> dict[str, Any] | None:
@@ -370,7 +397,8 @@ def config_of(files: dict[str, bytes]) -> dict[str, Any] | None:
     return value if isinstance(value, dict) and "wifi" in value else None
 
 
-def _progress(out: Output) -> Any:
+def progress(out: Output) -> Any:
+    """How work with a device shows how far it is."""
     return lambda what, done, total: out.progress(what, done, total)
 
 
@@ -397,7 +425,7 @@ def _wait(
         known = replace(known, host=heard.host, port=heard.port or known.port)
         config.remember(known)
     if heard.up:
-        return _done(made, known, out, _remark(known, wifi))
+        return _done(made, known, out, remark(known, wifi))
     if heard.trouble or heard.prompt:
         why = heard.trouble or "it shows MicroPython's prompt, Kodkod did not start"
         raise UserError(
@@ -410,7 +438,7 @@ def _wait(
     )
 
 
-def _remark(known: config.Known, wifi: bool) -> str:
+def remark(known: config.Known, wifi: bool) -> str:
     """What a person should know of a device that is up."""
     if not wifi:
         return ""

@@ -6,6 +6,7 @@ from __future__ import annotations
 # VERBS = {verb: (add_arguments(parser), handler(args, out) -> exit code or None)}.
 VERBS: dict[str, tuple[str, str]] = {
     "flash": ("kod.cli.flash", "put MicroPython and Kodkod on a board"),
+    "setup": ("kod.cli.setup", "put Kodkod on a device that runs MicroPython, or renew it"),
     "simulate": ("kod.cli.simulate", "run a device on this computer"),
     "run": ("kod.cli.run", "run a file now, on a device or on this computer (-d host)"),
     "install": ("kod.cli.install", "install an app by name: it starts now and at each boot"),

@@ -19,6 +19,7 @@ _SILENT_S = 9.0  # then the lines do not reset it: somebody must press EN
 _PULSE_S = 0.1
 _REOPEN_S = 0.5  # native USB goes away with a reset and comes back as the same or another port
 _ADDRESS = re.compile(r"\b(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})(?::(\d{1,5}))?\b")
+_UP = re.compile(r"\[?kodkod\b", re.IGNORECASE)  # what Kodkod itself says, not a path
 _PROMPT = re.compile(r"^>>> ?$")
 _BOOT_LOOP = re.compile(r"invalid header: 0x|flash read err|No bootable app")
 _DOWNLOAD = re.compile(r"waiting for download", re.IGNORECASE)
@@ -47,7 +48,7 @@ class Heard:
             self.trouble = "its start failed; the console shows why"
         if _PROMPT.match(text):
             self.prompt = True
-        if "kodkod" in text.lower():
+        if _UP.match(text):
             self.up = True
             self.trouble = ""
         found = _ADDRESS.search(text)

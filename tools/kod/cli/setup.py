@@ -1,0 +1,205 @@
+"""kod setup: the library on a device that already runs MicroPython."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from kod import config
+from kod.cli import flash as flashing
+from kod.cli.output import Output
+from kod.errors import BadInput, Unreachable, UserError
+
+if TYPE_CHECKING:
+    from kod.flash.wait import Heard
+    from kod.setup_device import Setup
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of kod setup."""
+    add = parser.add_argument
+    add("-p", "--port", help="serial port or pyserial URL (default: the only one there is)")
+    add("-d", "--device", metavar="DEVICE", help="a known device, or a serial port")
+    flashing.add_device_options(parser)
+    add("--force", action="store_true", help="replace a boot.py or main.py of somebody else")
+    flashing.add_wait(parser)
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Sets up, or renews, the library."""
+    from kod.flash import plan
+    from kod.mpremote_api import Repl
+    from kod.setup_device import Setup, changed
+
+    flashing.check_wifi_options(args)
+    port = _port(args, out)
+    files = plan.device_files()
+    with Repl(port) as repl:
+        out.note(f"asking for a prompt on {port}")
+        repl.enter()
+        work = Setup(repl, flashing.progress(out))
+        info = work.begin()
+        version = ".".join(str(part) for part in info.version)
+        out.note(f"MicroPython {version}, {info.board or info.platform}")
+        strangers = work.strangers()
+        if strangers and not args.force:
+            raise UserError(
+                f"the device has a {' and a '.join(strangers)} of its own, which would be "
+                "replaced; save what you need (mpremote fs cp), then add --force"
+            )
+        before = work.settings()
+        settings = _settings(args, before, port)
+        there = work.there()
+        renewed = changed(files, there)
+        if renewed:
+            sent = work.stage(files, there, info.free_flash)
+            work.verify(files)
+            out.note(f"{len(files)} files in place and verified, {sent} bytes sent")
+        if settings != before:
+            work.write_settings(settings)
+        if renewed:
+            work.switch()
+            if not info.is_running:  # there, an import would give the library that runs
+                work.try_import()
+        known = _remember(settings, port, info.board)
+        if not renewed and settings == before:
+            out.note("the library is up to date")
+        work.restart()
+    if args.wait <= 0:
+        return _done(known, out, renewed, "not waited for")
+    return _wait(args, known, settings, port, renewed, out)
+
+
+def _port(args: argparse.Namespace, out: Output) -> str:
+    from kod import choose
+
+    if args.device and args.port:
+        raise BadInput("-d and --port exclude each other")
+    if not args.device:
+        return flashing.choose_port(args, out)
+    target = choose.target(args.device)
+    port = target.console or target.known.console
+    if not port:
+        raise UserError(f"no serial port is known for '{args.device}'; plug it in and give --port")
+    return port
+
+
+def _settings(
+    args: argparse.Namespace, before: dict[str, Any] | None, port: str
+) -> dict[str, Any]:
+    """The settings: those on the device with what is new, or those of a new device."""
+    from kod.flash import plan
+
+    wifi = flashing.wifi_of(args, ask=before is None)
+    if before is None:
+        return plan.new_settings(args.name or flashing.name_before(port), wifi or [])
+    return flashing.renewed(before, args, wifi)
+
+
+def _remember(settings: dict[str, Any], port: str, board: str) -> config.Known:
+    before = config.by_id(settings["id"])
+    known = config.Known(
+        id=settings["id"],
+        name=settings["name"],
+        key=settings["key"],
+        host=before.host if before else "",
+        port=settings["port"],
+        console=port,
+        chip=board.rpartition(" with ")[2],
+    )
+    config.remember(known)
+    config.set_last_used(known.id)
+    return known
+
+
+def _wait(
+    args: argparse.Namespace,
+    known: config.Known,
+    settings: dict[str, Any],
+    port: str,
+    renewed: bool,
+    out: Output,
+) -> int:
+    from kod.flash import wait
+
+    wifi = bool(settings["wifi"])
+    out.note(f"waiting until '{known.name}' is up")
+    heard = wait.wait(port, known, wifi=wifi, seconds=args.wait, say=out.note)
+    if not heard.up:
+        raise _not_up(known, port, renewed, heard, out)
+    if heard.host:
+        known = replace(known, host=heard.host, port=heard.port or known.port)
+        config.remember(known)
+    if renewed:
+        _forget_old(port, out)
+    return _done(known, out, renewed, flashing.remark(known, wifi))
+
+
+def _not_up(known: config.Known, port: str, renewed: bool, heard: Heard, out: Output) -> UserError:
+    """Puts the library of before back, and says what happened."""
+    shown = "\n".join(heard.lines[-20:])
+    why = heard.trouble or ("it shows a prompt" if heard.prompt else "it says nothing")
+    if not renewed:
+        return Unreachable(f"'{known.name}' did not come up: {why}; press EN (RST)")
+    try:
+        with _again(port) as work:
+            work.roll_back()
+            work.restart()
+    except UserError as error:
+        return UserError(
+            f"'{known.name}' did not come up with the new library ({why}), and the one before "
+            f"could not be put back: {error}; press EN (RST) and run kod setup again",
+            detail=shown,
+        )
+    return UserError(
+        f"'{known.name}' did not come up with the new library ({why}); the one before is back",
+        detail=shown,
+    )
+
+
+def _forget_old(port: str, out: Output) -> None:
+    """Removes what was kept; if the running device gives no prompt, the next setup does it."""
+    try:
+        with _again(port) as work:
+            work.forget_old()
+    except UserError:
+        out.note("the library of before stays in /lib.old until the next kod setup")
+
+
+@contextlib.contextmanager
+def _again(port: str) -> Iterator[Setup]:
+    """The device's raw REPL with the functions of a setup, anew."""
+    from kod.mpremote_api import Repl
+    from kod.setup_device import Setup
+
+    with Repl(port) as repl:
+        repl.enter()
+        work = Setup(repl)
+        work.send_functions()
+        yield work
+
+
+def _done(known: config.Known, out: Output, renewed: bool, remark: str) -> int:
+    if out.as_json:
+        out.json(
+            {
+                "name": known.name,
+                "id": known.id,
+                "host": known.host,
+                "port": known.port,
+                "console": known.console,
+                "renewed": renewed,
+                "remark": remark,
+            }
+        )
+        return 0
+    where = f"{known.host}:{known.port}" if known.host else known.console
+    out.line(f"{known.name} ({known.id}) at {where}" + (f": {remark}" if remark else ""))
+    out.note(f"next: kod install NAME FILE.py -d {known.name}")
+    return 0
+
+
+VERBS = {"setup": (add_arguments, run)}
