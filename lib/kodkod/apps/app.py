@@ -37,6 +37,7 @@ class App:
         self.names = ()  # of its own top-level modules
         self.modules = {}
         self.facades = {}  # its view of modules that are not its own
+        self.console = None  # what serves it when its code is typed: write(text), run(coro)
         self.image = None  # id of the image it runs
         self.dir = self.data = self.permissions = None
         if parent:

@@ -12,7 +12,7 @@ class _Asyncio:
         return getattr(asyncio, name)
 
     def run(self, coro):
-        loader.hand_over(coro)
+        return loader.hand_over(coro)
 
 
 def module(app, name):
@@ -21,4 +21,4 @@ def module(app, name):
         if "asyncio" not in app.facades:
             app.facades["asyncio"] = _Asyncio()
         return app.facades["asyncio"]
-    return None
+    return app.facades.get(name)

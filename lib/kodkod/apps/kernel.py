@@ -48,7 +48,7 @@ def run(main, *args):
     main task, as `asyncio.run` does.
     """
     if kernel:
-        loader.hand_over(_main(main, args))
+        return loader.hand_over(_main(main, args))
     return run_first(start().app("main"), _main(main, args))
 
 

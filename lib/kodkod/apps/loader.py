@@ -132,6 +132,8 @@ async def main(app, entry, args=()):
 def hand_over(coro):
     """asyncio.run in an app: `coro` becomes its main, the module's body ends here."""
     app = kernel.current
+    if app and app.console:
+        return app.console.run(coro)
     if app is None or not app.loading:
         raise RuntimeError("asyncio.run inside a running app: await it instead")
     app.run = coro

@@ -104,7 +104,11 @@ def _print(*args, sep=" ", end="\n", file=None):
         else:
             native(*args, sep=sep, end=end, file=file)
     else:
-        printed(app, (" " if sep is None else sep).join([str(a) for a in args]) + end)
+        text = (" " if sep is None else sep).join([str(a) for a in args]) + end
+        if app.console:
+            app.console.write(text)
+        else:
+            printed(app, text)
 
 
 def install(who):
