@@ -6,18 +6,23 @@ from kodkod.services import ServiceClient, ServiceSelector, kernel
 class RemoteClient(ServiceClient):
     """Hands what the service sends to the session, in place of proxies."""
 
-    def __init__(self, selector, link, number):
-        super().__init__(selector)
+    def __init__(self, selector, link, number, queue, overflow):
+        super().__init__(selector, int(queue or 64), overflow or "drop_oldest")
         self._link = link
         self._number = number
 
     def _deliver(self, handle, value):
         k = kernel.kernel
+        policy = self._overflow
         k.shield += 1
         try:
-            self._link.notified(self._number, handle, value)
+            stays = policy != "drop_oldest"
+            kept = self._link.notified(self._number, handle, value, self._limit, stays)
         finally:
             k.shield -= 1
+        if not kept and policy == "close":
+            self._close_handle(handle)
+            self._link.closed(self._number, handle, "closed")
 
     def _handle_closed(self, handle, reason):
         if reason != "closed":  # the host's own wish
@@ -28,7 +33,12 @@ class RemoteClient(ServiceClient):
         self._link.closed(self._number, None, "service")
 
 
-async def open_client(link, number, selector, timeout_ms):
-    """`selector` is [uuid, major, minor], or [name] for any version."""
-    client = RemoteClient(ServiceSelector(*selector), link, number)
+async def open_client(link, number, selector, timeout_ms, queue, overflow):
+    """`selector` is [uuid, major, minor], [name] for any version, or five elements: then the
+    entries and tags of a restricted selector follow."""
+    wanted = ServiceSelector(*selector[:3])
+    if len(selector) > 3:
+        wanted = wanted.restrict()
+        wanted._names, wanted._tags = selector[3:]
+    client = RemoteClient(wanted, link, number, queue, overflow)
     return await client.open(timeout_ms=timeout_ms)

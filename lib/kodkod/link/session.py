@@ -15,7 +15,8 @@ except ImportError:
 
 
 # tools/kod/link.py has the same numbers. The first four of the host are requests, each gets one
-# REPLY or ERROR; NOTE and CLOSED are events, each takes one of the host's credits.
+# REPLY or ERROR, and a REPLY comes after what was notified before it; NOTE and CLOSED are events,
+# each takes one of the host's credits.
 _OPEN = const(1)
 _INVOKE = const(2)
 _CLOSE = const(3)
@@ -28,6 +29,10 @@ _REPLY = const(9)
 _ERROR = const(10)
 _NOTE = const(11)
 _CLOSED = const(12)
+# Of an event: CLOSED, a NOTE that has to stay, a NOTE that makes room for newer ones.
+_END = const(0)
+_STAYS = const(1)
+_GOES = const(2)
 
 _PAYLOAD = const(2048)
 _CLIENTS = const(16)  # open ones of a link
@@ -35,6 +40,7 @@ _REQUESTS = const(16)  # unanswered ones of a link
 _REQUEST_BYTES = const(4096)  # of those together
 _EVENTS = const(64)  # that wait for credit, or the most credit there can be
 _EVENT_BYTES = const(4096)
+_NOTE_HEAD = const(20)  # of a NOTE's bytes
 _CREDITS = const(16)  # at the start
 _REPLIES = const(32)  # while more wait to be sent, nothing is read
 _SILENT_S = const(20)  # without a message from the host
@@ -45,7 +51,8 @@ class Session:
     """Serves one host over `carrier` until either side ends.
 
     `hello` is what the host is told first. `await open_client(session, number, selector,
-    timeout_ms)` gives a ServiceClient that tells the session, under that number, of its events.
+    timeout_ms, queue, overflow)` gives a ServiceClient that tells the session, under that number,
+    of its events.
     """
 
     def __init__(self, carrier, hello, open_client):
@@ -54,8 +61,9 @@ class Session:
         self._clients = {}  # number of the request that opened it -> client
         self._tasks = {}  # number of a request -> (its task, its bytes)
         self._held = 0  # bytes of these requests
-        self._replies = [pack([_HELLO, hello])]
-        self._events = []  # (client, handle, payload)
+        self._replies = [(0, pack([_HELLO, hello]))]  # (how many events come first, payload)
+        self._events = []  # (its number, (client, handle), payload, kind)
+        self._queued = 0  # number of the last event
         self._event_bytes = 0
         self._lost = {}  # (client, handle) -> notifications that found no room
         self._credit = _CREDITS
@@ -105,7 +113,10 @@ class Session:
                 self._fail(number, KodkodError("cancelled"))
         elif kind == _PING:
             self._reply(pack([_REPLY, number, None]))
-        elif not 0 < kind <= _CLOSE or number in self._tasks or number in self._clients:
+        elif kind == _CLOSE:
+            self._close(message[2], message[3])
+            self._reply(pack([_REPLY, number, None]))
+        elif not 0 < kind < _CLOSE or number in self._tasks or number in self._clients:
             raise ValueError("unknown message")
         elif len(self._tasks) == _REQUESTS or self._held + size > _REQUEST_BYTES:
             self._fail(number, Busy("too many calls on this link"))
@@ -135,83 +146,105 @@ class Session:
         if kind == _OPEN:
             if len(self._clients) == _CLIENTS:
                 raise Busy("too many services open on this link")
-            client = await self._open(self, number, target, what)
+            client = await self._open(self, number, target, what, arguments, timeout_ms)
             self._clients[number] = client
             return [client.name, client.major, client.minor, client.patch]
         if target not in self._clients:
             raise ClientClosed("no such client on this link")
-        client = self._clients[target]
-        if kind == _INVOKE:
-            return await client.invoke(what, arguments, timeout_ms)
-        if what is None:
-            del self._clients[target]
+        return await self._clients[target].invoke(what, arguments, timeout_ms)
+
+    def _close(self, number, handle):
+        client = self._clients.get(number)
+        if client is None:
+            return
+        if handle is None:
+            del self._clients[number]
             client.close()
         else:
-            client._close_handle(what)
-        self._drop(target, what)
+            client._close_handle(handle)
+        self._drop(number, handle)
 
     def _fail(self, number, exc):
         self._reply(pack([_ERROR, number] + to_wire(exc)))
 
     def _reply(self, payload):
-        self._replies.append(payload)
+        self._replies.append((self._queued, payload))
         self._wake.set()
 
     # Events
 
-    def notified(self, client, handle, value):
-        """Queue a notification; when there is no room the oldest of its handle go."""
+    def notified(self, client, handle, value, queue, stays):
+        """Queue a notification. When there is no room the oldest go that may, of its own handle
+        first. False when it is itself lost: too large, no other goes, or it `stays` once it is
+        queued and so do the others of its handle."""
         key = client, handle
-        lost = self._lost.get(key, 0)
-        try:
-            payload = pack([_NOTE, client, handle, lost, value], _PAYLOAD)
-        except KodkodError:
-            payload = bytes(_EVENT_BYTES + 1)  # too large: lost
         events = self._events
-        while len(events) >= _EVENTS or self._event_bytes + len(payload) > _EVENT_BYTES:
-            lost += 1
-            self._lost[key] = lost
-            for i, event in enumerate(events):
-                if event[0] == key:
-                    self._event_bytes -= len(events.pop(i)[1])
-                    break
-            else:
-                return
-        self._event(key, payload)
+        try:
+            payload = pack(value, _PAYLOAD - _NOTE_HEAD)
+        except KodkodError:
+            return self._lose(key)
+        while True:
+            own = [event for event in events if event[1] == key]
+            if (
+                len(events) < _EVENTS
+                and self._event_bytes + len(payload) <= _EVENT_BYTES
+                and len(own) < queue
+            ):
+                self._event(key, payload, _STAYS if stays else _GOES)
+                return True
+            victims = [] if stays else own or [event for event in events if event[3] == _GOES]
+            if not victims:
+                return self._lose(key)
+            self._lose(victims[0][1])
+            self._event_bytes -= len(victims[0][2])
+            events.remove(victims[0])
+
+    def _lose(self, key):
+        self._lost[key] = self._lost.get(key, 0) + 1
+        return False
 
     def closed(self, client, handle, reason):
         """Tell the host, after what is queued, that a handle (None: the client) is closed."""
         key = client, handle
-        self._event(key, pack([_CLOSED, client, handle, self._lost.pop(key, 0), reason]))
+        self._event(key, pack([_CLOSED, client, handle, self._lost.pop(key, 0), reason]), _END)
         if len(self._events) > 2 * _EVENTS:
             self._main.cancel()  # the host gives no credit
 
-    def _event(self, key, payload):
-        self._events.append((key, payload))
+    def _event(self, key, payload, kind):
+        self._queued += 1
+        self._events.append((self._queued, key, payload, kind))
         self._event_bytes += len(payload)
         self._wake.set()
 
     def _drop(self, client, handle):
         # The host has closed a handle, or all (None) of a client: nothing more of it is sent.
-        self._lost.pop((client, handle), None)
+        for key in list(self._lost):
+            if key[0] == client and handle in (None, key[1]):
+                del self._lost[key]
         self._events = [
             event
             for event in self._events
-            if event[0][0] != client or handle not in (None, event[0][1])
+            if event[1][0] != client or handle not in (None, event[1][1])
         ]
-        self._event_bytes = sum([len(event[1]) for event in self._events])
+        self._event_bytes = sum([len(event[2]) for event in self._events])
 
-    # Sending: events first, so that a reply never overtakes what was notified before it
+    # Sending
 
     async def _write(self):
         try:
             while True:
-                if self._credit and self._events:
+                events = self._events
+                replies = self._replies
+                if self._credit and events:
                     self._credit -= 1
-                    payload = self._events.pop(0)[1]
+                    _, key, payload, kind = events.pop(0)
                     self._event_bytes -= len(payload)
-                elif self._replies:
-                    payload = self._replies.pop(0)
+                    if kind != _END:
+                        # What was lost is said as of now. With the value it is an array of five.
+                        head = pack([_NOTE, key[0], key[1], self._lost.get(key, 0)])
+                        payload = b"\x95" + head[1:] + payload
+                elif replies and (not events or events[0][0] > replies[0][0]):
+                    payload = replies.pop(0)[1]
                 else:
                     self._wake.clear()
                     await self._wake.wait()
