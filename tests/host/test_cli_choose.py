@@ -6,13 +6,14 @@ import io
 import os
 import socket
 import stat
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kod import choose, config, discover
+from kod import choose, config, discover, library, micropython
 from kod.config import Known
 from kod.errors import BadInput, NotAllowed, NotThere, UserError
 from kodkod import message
@@ -286,6 +287,26 @@ def test_a_scan_hears_each_device_once_and_stops_at_the_one_meant(loopback: int)
         stop.set()
         thread.join()
     assert [one.name for one in heard] == ["desk", "porch"]
+
+
+def test_the_devices_own_beacon_is_heard_and_answers_a_probe(loopback: int) -> None:
+    program = (
+        "import asyncio; from kodkod.link import beacon; asyncio.run(beacon.announce("
+        f"'desk', 'aabbccddeeff', 'esp32', '0.1.0', 9190, '127.255.255.255', {loopback}))"
+    )
+    device = subprocess.Popen(
+        [micropython.unix_port(), "-c", program],
+        env={**os.environ, "MICROPYPATH": f".frozen:{library.library_folder().parent}"},
+    )
+    try:
+        heard = discover.scan(20, until=lambda one: True)
+        assert [(one.id, one.port) for one in heard] == [("aabbccddeeff", 9190)]
+        probed = discover.probe("127.0.0.1", 20)
+        assert probed
+        assert probed.name == "desk"
+    finally:
+        device.kill()
+        device.wait()
 
 
 def test_a_device_that_moved_is_found_by_its_id(

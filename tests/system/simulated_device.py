@@ -98,9 +98,7 @@ class SimulatedDevice:
         """Ends the device between two instructions, and then what simulated it."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.run_json["device_pid"], signal.SIGKILL)
-        assert self.process
-        self.process.wait(20)
-        self.process = None
+        self.stop()
 
     def console(self) -> str:
         """What the console has said since the first start."""
