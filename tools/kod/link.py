@@ -63,10 +63,16 @@ class Carrier(Protocol):
 class _Request:
     """A numbered message and what becomes of it."""
 
-    def __init__(self, kind: int, number: int, payload: bytes, timeout_ms: int | None) -> None:
-        self.kind = kind
-        self.number = number
+    def __init__(self, content: list[Any], payload: bytes, timeout_ms: int | None) -> None:
+        self.kind: int = content[0]
+        self.number: int = content[1]
+        # The number of the client that it concerns.
+        self.client: int | None = None
+        if self.kind != PING:
+            self.client = self.number if self.kind == OPEN else content[2]
         self.payload = payload
+        # What it takes of the device's room for calls until it is answered.
+        self.size = len(payload) if self.kind in (OPEN, INVOKE) else 0
         self.timeout_ms = timeout_ms
         self.future: Future[Any] = Future()
         self.timer: asyncio.TimerHandle | None = None
@@ -104,6 +110,7 @@ class Connection:
         self._numbers = itertools.count(1)
         self._waiting: collections.deque[_Request] = collections.deque()
         self._sent: dict[int, _Request] = {}  # until the device has answered
+        self._counted = 0  # of these, those that take room there
         self._bytes = 0  # of these
         self._services: dict[int, RemoteService] = {}
         self._events = 0  # taken, not yet given credit for
@@ -138,16 +145,26 @@ class Connection:
         """
         selector = [service] if major is None else [service, major, minor]
         opened = RemoteService(self, next(self._numbers))
-        self._services[opened.number] = opened
-        try:
-            about = self._wait(
-                self._submit([OPEN, opened.number, selector, timeout_ms], timeout_ms)
-            )
-        except BaseException:
-            self._services.pop(opened.number, None)
-            raise
-        opened.name, opened.version = about[0], tuple(about[1:])
+        self._wait(self.begin_open(opened, selector, timeout_ms))
         return opened
+
+    def begin_open(
+        self, service: RemoteService, selector: list[Any], timeout_ms: int, *options: Any
+    ) -> Future[Any]:
+        """Open `service`, with a number of its own, without waiting. `selector` and `options` are
+        those of OPEN in docs/protocol.md; cancelling the future cancels the wait."""
+
+        def settled(future: Future[Any]) -> None:
+            if future.cancelled() or future.exception():
+                self._services.pop(service.number, None)
+
+        self._services[service.number] = service
+        content = [OPEN, service.number, selector, timeout_ms, *options]
+        try:
+            return self._submit(content, timeout_ms, settled)
+        except BaseException:  # it cannot be packed
+            del self._services[service.number]
+            raise
 
     def ping(self, timeout_ms: int = OPEN_MS) -> float:
         """Milliseconds for an empty request and its reply."""
@@ -170,9 +187,16 @@ class Connection:
                 self._loop.call_soon_threadsafe(function, *args)
             return not self._shut
 
-    def _submit(self, content: list[Any], timeout_ms: int | None) -> Future[Any]:
+    def _submit(
+        self,
+        content: list[Any],
+        timeout_ms: int | None,
+        settled: Callable[[Future[Any]], None] | None = None,
+    ) -> Future[Any]:
         payload = message.pack(content, PAYLOAD, "the call")
-        request = _Request(content[0], content[1], payload, timeout_ms)
+        request = _Request(content, payload, timeout_ms)
+        if settled:
+            request.future.add_done_callback(settled)
         request.future.add_done_callback(lambda future: self._left(future, request))
         if not self._soon(self._begin, request):
             request.settle(error=self._ended())
@@ -291,22 +315,27 @@ class Connection:
         if request.timeout_ms is not None:
             delay = request.timeout_ms / 1000 + _GRACE_S
             request.timer = self._loop.call_later(delay, self._expire, request)
-        self._waiting.append(request)
-        self._pump()
+        if not request.size and request.client not in [other.client for other in self._waiting]:
+            self._start(request)
+        else:
+            self._waiting.append(request)
+            self._pump()
 
     def _pump(self) -> None:
-        # As many as the device takes at once; PING does not count there.
+        # As many as the device takes at once.
         while self._waiting:
             request = self._waiting[0]
-            size = len(request.payload)
-            if request.kind == PING:
-                size = 0
-            elif len(self._sent) >= MAX_REQUESTS or self._bytes + size > MAX_REQUEST_BYTES:
+            bytes_then = self._bytes + request.size
+            if request.size and (self._counted >= MAX_REQUESTS or bytes_then > MAX_REQUEST_BYTES):
                 return
             self._waiting.popleft()
-            self._sent[request.number] = request
-            self._bytes += size
-            self._post(request.payload)
+            self._start(request)
+
+    def _start(self, request: _Request) -> None:
+        self._sent[request.number] = request
+        self._counted += request.size > 0
+        self._bytes += request.size
+        self._post(request.payload)
 
     def _expire(self, request: _Request) -> None:
         late = CallTimeout(f"{self.where}: no answer within {request.timeout_ms} ms")
@@ -337,7 +366,7 @@ class Connection:
                 elif handle is None:
                     service._over(value)
                 else:
-                    service._stream(handle)._over(value, lost)
+                    service._closed(handle, lost, value)
         elif kind == BYE:
             raise LinkLost(f"{self.where} ended the link: {number}")
         else:
@@ -350,11 +379,14 @@ class Connection:
         # What is no proper answer leaves the request where the end of the link finds it.
         error = from_wire(*rest) if kind == ERROR else None
         result: Any = None if error else rest[0]
-        if request.kind == OPEN and not error and not isinstance(result[0], str):
-            raise ValueError("no service")
+        if request.kind == OPEN and not error:
+            if not isinstance(result[0], str):
+                raise ValueError("no service")
+            if opened := self._services.get(number):
+                opened.name, opened.version = result[0], tuple(result[1:])
         del self._sent[number]
-        if request.kind != PING:
-            self._bytes -= len(request.payload)
+        self._counted -= request.size > 0
+        self._bytes -= request.size
         if not request.settle(result, error) and request.kind == OPEN and not error:
             self._forget(number)  # it opened, but nobody waits for it any more
         self._pump()
@@ -362,8 +394,8 @@ class Connection:
     def _forget(self, number: int) -> None:
         self._services.pop(number, None)
         closing = next(self._numbers)
-        payload = message.pack([CLOSE, closing, number, None])
-        self._begin(_Request(CLOSE, closing, payload, CALL_MS))
+        content = [CLOSE, closing, number, None]
+        self._begin(_Request(content, message.pack(content), CALL_MS))
 
 
 class RemoteService:
@@ -474,6 +506,9 @@ class RemoteService:
 
     def _notified(self, handle: int, lost: int, value: Any) -> None:
         self._stream(handle)._add(value, lost)
+
+    def _closed(self, handle: int, lost: int, reason: str) -> None:
+        self._stream(handle)._over(reason, lost)
 
     def _over(self, reason: str) -> None:
         with self._lock:
