@@ -25,8 +25,7 @@ class Scheduler:
     def __init__(self, guard):
         self.current = None
         self.shield = 0  # not 0: the kernel's own state is being changed, the guard waits
-        self.since = 0  # ticks_us: start of what is being accounted
-        self.began = 0  # ticks_us: start of this step, later by what it paused
+        self.began = 0  # ticks_us: start of what runs, later by what it paused
         self.apps = []
         self.guard = guard
         # What to do at the end of a step or call, by guard.fired (0 or 2) + whether it returned.
@@ -146,18 +145,14 @@ class Scheduler:
 
     def call(self, owner, function, *args):
         """Run a plain function as `owner`: its time, its limit, and its end if it brings one."""
-        return self.call4(owner, _apply, function, args, None, None)
+        return self.call4(owner or self.system, _apply, function, args, None, None)
 
     def call4(self, owner, function, a, b, c, d):
         """`call` for handlers, which take four arguments: *args would cost a tuple a call."""
-        owner = owner or self.system
-        caller = self.current or self.system
         before = self.current
         began = self.began
-        now = ticks_us()
-        caller.cpu_us += ticks_diff(now, self.since)
         back = 0
-        self.since = self.began = now
+        self.began = start = ticks_us()
         self.current = owner
         try:
             try:
@@ -167,17 +162,19 @@ class Scheduler:
             finally:
                 # No jump in here: an interrupt comes at one, and would hit the caller.
                 now = ticks_us()
-                owner.cpu_us += ticks_diff(now, self.since)
-                self.began = ticks_add(began, ticks_diff(now, self.since))
-                self.since = now
+                owner.cpu_us += ticks_diff(now, self.began)
+                self.began = ticks_add(began, ticks_diff(now, start))
                 self.current = before
                 self.settled[self.guard.fired + back]()
         except BaseException as exc:
-            ends = not isinstance(exc, Exception) or isinstance(exc, MemoryError)
-            if owner is caller or not ends:
-                raise
-            self._fail(owner, exc)
-            raise ServiceClosed("app '{}' has ended".format(owner.name))
+            raise exc if owner is before else self._crossing(owner, exc)
+
+    def _crossing(self, owner, exc):
+        # What the caller gets for an exception in `owner`: the end of the owner is not its own.
+        if isinstance(exc, Exception) and not isinstance(exc, MemoryError):
+            return exc
+        self._fail(owner, exc)
+        return ServiceClosed("app '{}' has ended".format(owner.name))
 
     def log(self, owner, level, text):
         logs.write(owner or self.system, level, text)
@@ -224,7 +221,7 @@ class Scheduler:
             exc = task.data
             core.cur_task = task
             self.back = 0
-            self.since = self.began = now
+            self.began = now
             self.current = app
             # An interrupt comes at a jump, and none may come between a step's end and what
             # tells of it: `back` (it waits for something now) or `error` (its task is done).
@@ -243,7 +240,7 @@ class Scheduler:
             self.current = None
             settled[guard.fired + self.back]()
             now = ticks_us()
-            app.cpu_us += ticks_diff(now, self.since)
+            app.cpu_us += ticks_diff(now, self.began)
 
     def _finished(self):
         # The step's task ended with `error`: tell who awaits it, or else fail its app.
