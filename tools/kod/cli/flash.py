@@ -305,7 +305,7 @@ def choose_port(args: argparse.Namespace, out: Output) -> str:
 
     if not args.port and sys.stdin.isatty() and sys.stderr.isatty():
         found = ports.likely_ports()
-        if len(found) > 1:
+        if len(found) > 1 and not ports.chosen():
             for number, one in enumerate(found, 1):
                 print(f"  {number}  {one.device}  {one.description}", file=sys.stderr)
             print("which port? ", end="", file=sys.stderr, flush=True)

@@ -25,5 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "ping": ("kod.cli.devices", "check that a device answers"),
     "reset": ("kod.cli.devices", "restart a device"),
     "build": ("kod.cli.build", "build an app's image without sending it"),
+    "port": ("kod.cli.port", "show the serial ports, or choose one"),
+    "doctor": ("kod.cli.doctor", "look for what is wrong, and say what mends it"),
     "version": ("kod.cli.version", "show the versions of kod and its tools"),
 }

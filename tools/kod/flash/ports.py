@@ -12,6 +12,7 @@ from pathlib import Path
 import serial
 from serial.tools import list_ports
 
+from kod import config
 from kod.errors import NotThere, Unreachable, UserError
 
 # USB vendors: Espressif's own USB, and the makers of the bridges on boards
@@ -134,8 +135,20 @@ def _there() -> str:
     return "no board is seen: plug it in, with a cable that carries data; kod doctor helps"
 
 
-def choose(wanted: str | None, remembered: str | None = None) -> str:
-    """The port to use: the one named, the one remembered if it is there, the only one there is.
+def chosen() -> str | None:
+    """The port that `kod port set` chose."""
+    value = config.read(config.home() / "state.json").get("port")
+    return value if isinstance(value, str) else None
+
+
+def set_chosen(port: str | None) -> None:
+    path = config.home() / "state.json"
+    state = {key: value for key, value in config.read(path).items() if key != "port"}
+    config.write_private(path, {**state, "port": port} if port else state)
+
+
+def choose(wanted: str | None) -> str:
+    """The port to use: the one named, the one chosen before if it is there, the only one.
 
     Raises NotThere when there is none or a choice; the caller asks when it has a terminal.
     """
@@ -145,8 +158,9 @@ def choose(wanted: str | None, remembered: str | None = None) -> str:
             raise error
         return wanted
     found = [port.device for port in likely_ports()]
-    if remembered and (remembered in found or is_url(remembered)):
-        return remembered
+    before = chosen()
+    if before and (before in found or is_url(before)):
+        return before
     if not found:
         raise NotThere(
             "no serial port with a board was found: plug the board in with a cable that carries "
