@@ -13,16 +13,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from kod.flash import plan
+from kod.flash.plan import is_host_only
 
 ROOT = Path(__file__).parents[2]
 STUBS = Path(sysconfig.get_paths()["purelib"])
-
-# Files of lib/kodkod that no ESP32 runs.
-HOST_ONLY = {
-    "lib/kodkod/port/unix.py": "the simulated device's platform",
-    "lib/kodkod/port/run_host.py": "kod run -d host",
-    "lib/kodkod/link/aes_host.py": "AES of CPython, for the host's end of a link",
-}
 
 # C modules whose stubs are an ESP32's own.
 STUBBED = {
@@ -75,7 +70,8 @@ MODULES |= {"collections", "builtins", "uctypes", "heapq", "tls", "ssl", "frameb
 def device_files() -> list[Path]:
     found = [*ROOT.glob("lib/kodkod/**/*.py"), *ROOT.glob("firmware/*.py")]
     names = {path.relative_to(ROOT).as_posix(): path for path in found}
-    return [path for name, path in sorted(names.items()) if name not in HOST_ONLY]
+    names.pop("firmware/manifest.py", None)  # for MicroPython's build
+    return [path for name, path in sorted(names.items()) if not is_host_only(name)]
 
 
 @cache
@@ -266,10 +262,10 @@ def test_a_name_that_exists_is_let_through(source: str) -> None:
 
 
 def test_files_for_the_host_alone_do_not_go_on_a_device() -> None:
-    from kod.flash.plan import device_files as on_device
-
-    names = set(on_device())
-    for name, reason in HOST_ONLY.items():
-        assert (ROOT / name).is_file()
-        assert reason
-        assert name.removesuffix(".py") + ".mpy" not in names
+    wanted = {path.relative_to(ROOT).with_suffix("").as_posix() for path in device_files()}
+    wanted = {name.removeprefix("firmware/") for name in wanted}
+    assert {name.rpartition(".")[0] for name in plan.device_files()} == wanted
+    assert not is_host_only("lib/kodkod/port/esp32.py")
+    assert not is_host_only("lib/kodkod/link/session.py")
+    for name in ("port/unix.py", "port/unix_console.py", "port/run_host.py", "link/aes_host.py"):
+        assert is_host_only(f"lib/kodkod/{name}")

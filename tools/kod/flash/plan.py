@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ _KEY = re.compile(r"[0-9a-f]{32}")
 _SSID_BYTES = 32  # IEEE 802.11; a WPA passphrase has 8 to 63 characters, or is 64 hex digits
 _SMALLEST_VFS = 256 * 1024  # the library takes about 110 KB of blocks, apps want the rest
 
-_HOST_ONLY = ("port/unix", "port/run_host", "link/aes_host")  # parts of simulator and host
+HOST_ONLY = ("port/unix*", "port/*_host", "link/*_host")  # parts of the simulator and of kod
 
 _FIRST = "amber brisk calm clever dapper eager fuzzy gentle happy jolly keen lucky mellow nimble"
 _SECOND = "cedar comet ember fern finch heron lark maple meadow otter pebble quill robin willow"
@@ -123,10 +124,13 @@ class Plan:
 
 def device_files() -> dict[str, bytes]:
     """The library, boot.py and main.py as they lie on a device."""
-    contents = library.files()
-    for name in _HOST_ONLY:
-        contents.pop(f"lib/kodkod/{name}.mpy", None)
-    return contents
+    return {path: data for path, data in library.files().items() if not is_host_only(path)}
+
+
+def is_host_only(path: str) -> bool:
+    """Whether a file of the library (by its path on the flash) is never used on a board."""
+    name = path.removeprefix("lib/kodkod/").rpartition(".")[0]
+    return any(fnmatch(name, pattern) for pattern in HOST_ONLY)
 
 
 def new_settings(name: str | None, wifi: list[list[str]]) -> dict[str, Any]:
