@@ -1,11 +1,18 @@
 # A device for the tests of the link: serves one port with a service that does what it is told.
-# Arguments: port, key (hex), and whether it runs under the "kernel" or "plain" asyncio.
+# Arguments: port, key (hex), and whether it runs under the "kernel" or "plain" asyncio, or
+# plain as well, with the connection to that port as its "console".
 
 import asyncio
 import gc
 import sys
 
+from time import ticks_ms
+
 from kodkod.link import tcp
+from kodkod.link.frames import Splitter
+from kodkod.link.line import Line, welcome
+from kodkod.link.remote import open_client
+from kodkod.link.session import Session
 from kodkod.services import ServiceProvider, ServiceResource, ServiceSelector
 from kodkod.errors import UnknownMethod
 
@@ -116,7 +123,7 @@ ticks = gap = 0
 
 async def ticker():
     global ticks, gap
-    from time import ticks_diff, ticks_ms
+    from time import ticks_diff
 
     last = ticks_ms()
     while True:
@@ -127,10 +134,101 @@ async def ticker():
         ticks += 1
 
 
+HELLO = {"name": "desk", "id": "0011223344556677", "kodkod": "0.1.0"}
+
+
 def serve(start_app):
-    hello = {"name": "desk", "id": "0011223344556677", "kodkod": "0.1.0"}
     key = bytes.fromhex(sys.argv[2])
-    return tcp.serve(int(sys.argv[1]), key, hello, start_app, host="127.0.0.1")
+    return tcp.serve(int(sys.argv[1]), key, HELLO, start_app, host="127.0.0.1")
+
+
+class ConsoleCarrier:
+    # The least that a console has to do for a session.
+
+    def __init__(self, line, write):
+        self.line = line
+        self.write = write
+        self.arrived = []
+        self.event = asyncio.Event()
+        self.closed = False
+
+    def feed(self, packet):
+        payload = self.line.feed(packet, ticks_ms())
+        if payload is not None:
+            self.arrived.append(payload)
+            self.event.set()
+
+    def flush(self):
+        while True:
+            data = self.line.poll(ticks_ms())
+            if data is None:
+                break
+            self.write(data)
+
+    async def receive(self):
+        while not self.arrived:
+            if self.closed:
+                raise EOFError
+            self.event.clear()
+            await self.event.wait()
+        return self.arrived.pop(0)
+
+    async def send(self, payload):
+        while self.line.waiting > 8:
+            await asyncio.sleep_ms(5)
+        self.line.send(payload)
+        self.flush()
+
+    def close(self):
+        self.closed = True
+        self.event.set()
+
+
+async def console(start_app):
+    # A socket stands for the console: bytes as they come, between text.
+    reader, _ = await asyncio.open_connection("127.0.0.1", int(sys.argv[1]))
+    sock = reader.s
+
+    def write(data):
+        while data:
+            data = data[sock.write(data) or 0 :]
+
+    splitter = Splitter(200, lambda data: None)
+    carrier = None
+    tag = 0
+    last = None
+
+    async def tick():
+        while True:
+            await asyncio.sleep_ms(50)
+            if carrier:
+                carrier.flush()
+
+    asyncio.create_task(tick())
+    write(b"boot: hello\r\n")
+    while True:
+        data = await reader.read(100)
+        if not data:
+            return
+        for packet in splitter.feed(data):
+            opening = welcome(packet, tag % 100 + 1)
+            if opening:
+                nonce, answer, begins = opening
+                if nonce == last:
+                    answer = welcome(packet, tag)[1]
+                elif begins:
+                    tag = tag % 100 + 1
+                    last = nonce
+                    if carrier:
+                        carrier.close()
+                    carrier = ConsoleCarrier(Line(tag, 60, 480), write)
+                    start_app("host:console", Session(carrier, HELLO, open_client).run())
+                write(answer)
+            elif carrier:
+                carrier.feed(packet)
+        if carrier:
+            carrier.flush()
+            write(b"a log line\n")
 
 
 async def app():
@@ -140,7 +238,9 @@ async def app():
 
 async def plain():
     asyncio.create_task(app())
-    await serve(lambda name, coro: asyncio.create_task(coro))
+    await (console if sys.argv[3] == "console" else serve)(
+        lambda name, coro: asyncio.create_task(coro)
+    )
 
 
 def under_kernel():
@@ -154,7 +254,7 @@ def under_kernel():
     kernel.run()
 
 
-if sys.argv[3] == "plain":
-    asyncio.run(plain())
-else:
+if sys.argv[3] == "kernel":
     under_kernel()
+else:
+    asyncio.run(plain())

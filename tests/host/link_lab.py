@@ -36,8 +36,8 @@ def free_port() -> int:
 class Device:
     """tests/apps/link_device.py in a process of its own."""
 
-    def __init__(self, heap: str = "1m", mode: str = "kernel") -> None:
-        self.port = free_port()
+    def __init__(self, heap: str = "1m", mode: str = "kernel", port: int = 0) -> None:
+        self.port = port or free_port()
         program = ROOT / "tests" / "apps" / "link_device.py"
         path = os.pathsep.join([str(ROOT / "lib"), ".frozen"])
         self.process = subprocess.Popen(
@@ -47,7 +47,8 @@ class Device:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        self._wait()
+        if mode != "console":
+            self._wait()
 
     def _wait(self) -> None:
         deadline = time.monotonic() + 20

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Future, InvalidStateError
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kodkod import message
 from kodkod.errors import (
@@ -26,6 +26,9 @@ from kodkod.errors import (
     ServiceClosed,
     from_wire,
 )
+
+if TYPE_CHECKING:
+    from kod.link_console import Stream
 
 # The kinds of messages: docs/protocol.md, and lib/kodkod/link/session.py on the device.
 OPEN, INVOKE, CLOSE, PING, CANCEL, CREDIT, BYE = range(1, 8)
@@ -295,10 +298,11 @@ class Connection:
     def _say_goodbye(self) -> None:
         if not self._closing:
             self._closing = True
-            if self._ready.done() and not self.lost:
+            if self.lost or not self._main:
+                return  # it is ending, or sees the flag when it begins
+            if self._ready.done():
                 self._send([BYE])
-            if self._main:
-                self._main.cancel()
+            self._main.cancel()
 
     def _send(self, content: list[Any]) -> None:
         self._post(message.pack(content))
@@ -661,3 +665,19 @@ def connect_tcp(host: str, port: int, key: bytes, timeout_ms: int = OPEN_MS) -> 
     from kod import link_tcp
 
     return Connection(lambda: link_tcp.connect(host, port, key), f"{host}:{port}", timeout_ms)
+
+
+def connect_console(
+    stream: Stream,
+    where: str,
+    on_text: Callable[[bytes], object] = lambda data: None,
+    timeout_ms: int = OPEN_MS,
+) -> Connection:
+    """Begin a session over a serial line, which is closed with it.
+
+    `on_text(data)` gets, in the connection's thread, what else the line carries. LinkLost:
+    nothing there speaks the protocol.
+    """
+    from kod import link_console
+
+    return Connection(lambda: link_console.connect(stream, on_text), where, timeout_ms)
