@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,26 @@ def test_no_such_device_is_one_line_and_3(
     code, out, err = said(capsys, *argv)
     assert (code, out) == (3, "")
     assert err.startswith(line)
+    assert err.count("\n") == 1
+
+
+def test_a_serial_port_where_no_kodkod_answers_is_one_line_and_3(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kod.device._CABLE_MS", 300)
+    master, slave = os.openpty()
+    try:
+        path = os.ttyname(slave)
+        code, _, err = said(capsys, "list", "-d", path)
+        assert code == 3
+        assert err.startswith(f"kod: no Kodkod answers at {path} (")
+        assert err.count("\n") == 1
+    finally:
+        os.close(master)
+        os.close(slave)
+    code, _, err = said(capsys, "list", "-d", "/dev/ttyNOPE9")
+    assert code == 3
+    assert err.startswith("kod: ")
     assert err.count("\n") == 1
 
 

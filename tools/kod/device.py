@@ -15,9 +15,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from kod import choose, config, simulated
-from kod.errors import BadInput, NotAllowed, UserError
+from kod.errors import NotAllowed, NotThere, UserError
 
 if TYPE_CHECKING:
+    from serial import Serial
+
     from kod.build import Image
     from kod.link import Connection, Notifications, RemoteService
 
@@ -28,6 +30,7 @@ DEVICE = "b7f2a1de-0003-4c1e-9a53-6b6f646b6f64"
 PIECE = 1024  # bytes of an image in one call
 _BOOT_S = 8.0  # from the start of a simulated device to its first answer
 _BUSY_S = 5.0
+_CABLE_MS = 3000
 _STOP_MS = 15_000  # a stop waits for the app's `finally` blocks
 _FLASH_MS = 30_000  # a write to flash may have to wait for an erase
 _SETTLE_S = 0.3  # in which a first version shows whether it starts at all
@@ -112,11 +115,13 @@ class Device:
     @classmethod
     def connect(cls, target: choose.Target) -> Device:
         """Connects to a device that was chosen; looks for it when it has moved."""
-        if target.console:
-            raise BadInput(f"{target.console}: kod reaches devices over the network only")
-        if len(target.known.key) != 32:
-            raise NotAllowed(f"no key is known here for '{target.label}'; kod setup makes one")
-        connection, known = _dial(target.known)
+        console = target.console or (target.known.console if not target.known.host else "")
+        if console:
+            connection, known = _over_cable(console, target.known)
+        else:
+            if len(target.known.key) != 32:
+                raise NotAllowed(f"no key is known here for '{target.label}'; kod setup makes one")
+            connection, known = _dial(target.known)
         device = cls(connection, _remember(known, connection.hello))
         device._set_clock()
         return device
@@ -366,6 +371,39 @@ def _dial(known: config.Known) -> tuple[Connection, config.Known]:
     if again is None:
         raise choose.not_there(known)
     return _connect(again), again
+
+
+def _over_cable(console: str, known: config.Known) -> tuple[Connection, config.Known]:
+    """A connection over a serial port, where having the cable is all that is asked for."""
+    from kod.flash import ports
+    from kod.link import LinkLost, connect_console
+
+    stream = _Serial(ports.open_console(console))
+    try:
+        connection = connect_console(stream, console, timeout_ms=_CABLE_MS)
+    except LinkLost as error:
+        raise NotThere(
+            f"no Kodkod answers at {console} ({error}); if MicroPython runs there, "
+            "kod setup puts it on"
+        ) from None
+    there = config.by_id(str(connection.hello.get("id"))) or known
+    return connection, replace(there, console=console)
+
+
+class _Serial:
+    """A serial port as the link wants it: reads what is there, and waits only for a first byte."""
+
+    def __init__(self, port: Serial) -> None:
+        self._port = port
+
+    def read(self) -> bytes:
+        return bytes(self._port.read(max(1, self._port.in_waiting)))
+
+    def write(self, data: bytes) -> None:
+        self._port.write(data)
+
+    def close(self) -> None:
+        self._port.close()
 
 
 def _connect(known: config.Known) -> Connection:
