@@ -6,11 +6,11 @@ import asyncio
 from micropython import const
 
 from kodkod import port
-from kodkod.apps import loader, logs
+from kodkod.apps import loader, logs, trouble
 from kodkod.channel import Signal
 from kodkod.errors import AppNotFound
 
-_BACKOFF_MS = const(1000)
+BACKOFF_MS = 1000  # before the first restart, doubling; tests make it shorter
 _BACKOFF_MAX_MS = const(60000)
 _FAILURES = const(5)  # more than these within _WINDOW_MS of running time: given up
 _WINDOW_MS = const(60000)
@@ -85,16 +85,32 @@ class Supervisor:
         except OSError as exc:  # what runs is worth more than what is clean
             self.kernel.log_exception(None, exc, "repairing the flash")
 
-    def boot(self, starting=None):
-        """Start what is installed, in the order of `after`; `starting(name)` is told before."""
+    async def boot(self):
+        """Start what is installed, in the order of `after`, each after the one before has made
+        its first step."""
         for name in self._order():
             slot = self.slots[name]
             if slot.record["probation"]:
                 self.switch().resume(self, slot)
-            if slot.record["state"] != "stopped":
-                if starting:
-                    starting(name)
+            if slot.record["state"]:
+                slot.state = slot.record["state"]  # "stopped" by hand, or "quarantined"
+            else:
+                trouble.starting(name)
                 self.start(slot)
+                await asyncio.sleep_ms(0)
+        trouble.starting("")
+
+    def quarantine(self, name):
+        """The device had to be reset because nothing could stop `name`: it starts no more, until
+        it is started by hand or updated."""
+        slot = self.slots.get(name)
+        if slot:
+            text = "app '{}' is quarantined: it ran away and nothing stopped it but a reset"
+            self.log(logs.ERROR, text.format(name))
+            if slot.record["probation"]:
+                self.switch().judge(self, slot, text.format(name))
+            else:
+                self.put(slot, state="quarantined")
 
     def _order(self):
         done = []
@@ -192,7 +208,7 @@ class Supervisor:
             text = "app '{}' stopped: {} failures in 60 s; kod logs {} shows the traceback"
             self.log(logs.ERROR, text.format(slot.name, count, slot.name))
         else:
-            self._start_in(slot, min(_BACKOFF_MAX_MS, _BACKOFF_MS << (count - 1)))
+            self._start_in(slot, min(_BACKOFF_MAX_MS, BACKOFF_MS << (count - 1)))
 
     def _start_in(self, slot, delay):
         slot.state = "waiting"

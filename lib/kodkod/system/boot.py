@@ -1,8 +1,12 @@
 # What firmware/main.py starts: the kernel, the system's services, the installed apps, the link.
 
+import asyncio
+
+from micropython import const
+
 from kodkod import port
 from kodkod.apps import kernel as kernels
-from kodkod.apps import logs
+from kodkod.apps import logs, trouble
 from kodkod.apps.supervisor import Supervisor
 from kodkod.storage.catalog import Catalog
 from kodkod.storage.store import Store
@@ -11,6 +15,9 @@ from kodkod.system.apps import AppsProvider
 from kodkod.system.device import DeviceProvider
 from kodkod.system.log import LogProvider
 from kodkod.system.network import NetworkProvider
+
+_BOOTS = const(3)  # that may fail in a row before safe mode
+_LASTED_MS = const(30000)
 
 
 def main():
@@ -30,14 +37,39 @@ async def _boot(kernel, config):
     kernels.supervisor = supervisor
     AppsProvider(supervisor).install()
     LogProvider().install()
-    DeviceProvider(kernel, supervisor.store, config).install()
+    device = DeviceProvider(kernel, supervisor.store, config)
+    device.install()
     supervisor.load()
-    supervisor.boot()
-    await _serve(kernel, config)
+    supervisor.quarantine(trouble.culprit())
+    trouble.note("")
+    device.safe_mode = _why_safe()
+    kernel.task(kernel.system, _last())
+    kernel.task(kernel.system, _serve(kernel, config))
+    if device.safe_mode:
+        text = "safe mode, no app is started: " + device.safe_mode
+        logs.write(kernel.system, logs.ERROR, text)
+    else:
+        await supervisor.boot()
+
+
+def _why_safe():
+    # Waking from deep sleep is part of what an app does, and no failed boot.
+    if port.boot_button():
+        return "the boot button is held"
+    boots = 0 if port.reset_cause() == "sleep" else trouble.boots()
+    if boots <= _BOOTS:
+        return None
+    text = "{} boots in a row did not last 30 s".format(_BOOTS)
+    starting = trouble.was_starting()
+    return text + (", the last while starting '{}'".format(starting) if starting else "")
+
+
+async def _last():
+    await asyncio.sleep_ms(_LASTED_MS)
+    trouble.lasted()
 
 
 async def _serve(kernel, config):
-    # The apps have started; from here on it is about the way in.
     network = NetworkProvider(config, port.radio(config["name"]))
     network.install()
     if network.radio:

@@ -1,10 +1,15 @@
 # Receiving an image, switching a name to it, running it: loaded when it is first asked for.
 
+import asyncio
+
+from micropython import const
+
 from kodkod.apps import logs
 from kodkod.errors import ImageInvalid
 from kodkod.services import ServiceResource
 from kodkod.storage.catalog import check_name
 
+_HELD_MS = const(30000)  # that a received image waits for its installation
 _POLICIES = ("never", "on-failure", "always")
 
 
@@ -15,6 +20,7 @@ class Upload(ServiceResource):
         super().__init__(provider, client)
         self.image = image
         self.staging = None
+        self.kernel = provider.supervisor.kernel
         self.held = provider.supervisor.held
         self.held.append(image)
         try:
@@ -33,9 +39,15 @@ class Upload(ServiceResource):
         staging.commit()
 
     def on_closed(self):
-        self.held.remove(self.image)
         if self.staging:
             self.staging.abort()
+            self.held.remove(self.image)
+        else:
+            self.kernel.task(self.kernel.system, self._let_go())
+
+    async def _let_go(self):
+        await asyncio.sleep_ms(_HELD_MS)
+        self.held.remove(self.image)
 
 
 def upload(provider, client, image, size):
