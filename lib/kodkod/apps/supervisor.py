@@ -184,9 +184,9 @@ class Supervisor:
             return
         policy = slot.setting("restart", "on-failure")
         failed = app.code != 0
-        if slot.record["probation"]:
+        if slot.record["probation"] and app.reason != "stopped":
             fault = ""
-            if failed or (policy == "always" and app.reason == "ended"):
+            if failed or policy == "always":
                 fault = app.traceback or "ended with code {}".format(app.code)
             self.switch().judge(self, slot, fault)
             if fault:
