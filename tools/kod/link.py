@@ -152,7 +152,7 @@ class Connection:
         return opened
 
     def begin_open(
-        self, service: RemoteService, selector: list[Any], timeout_ms: int, *options: Any
+        self, service: RemoteService, selector: list[Any], timeout_ms: int | None, *options: Any
     ) -> Future[Any]:
         """Open `service`, with a number of its own, without waiting. `selector` and `options` are
         those of OPEN in docs/protocol.md; cancelling the future cancels the wait."""
@@ -350,6 +350,7 @@ class Connection:
         # Its place stays taken until the device has answered.
         if request in self._waiting:
             self._waiting.remove(request)
+            self._pump()
         elif request.number in self._sent:
             self._send([CANCEL, request.number])
 
@@ -387,7 +388,7 @@ class Connection:
             if not isinstance(result[0], str):
                 raise ValueError("no service")
             if opened := self._services.get(number):
-                opened.name, opened.version = result[0], tuple(result[1:])
+                opened.name, opened.version = result[0], tuple(result[1:4])
         del self._sent[number]
         self._counted -= request.size > 0
         self._bytes -= request.size

@@ -148,7 +148,7 @@ class Session:
                 raise Busy("too many services open on this link")
             client = await self._open(self, number, target, what, arguments, timeout_ms)
             self._clients[number] = client
-            return [client.name, client.major, client.minor, client.patch]
+            return [client.name, client.major, client.minor, client.patch, client.id]
         if target not in self._clients:
             raise ClientClosed("no such client on this link")
         return await self._clients[target].invoke(what, arguments, timeout_ms)
