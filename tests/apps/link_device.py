@@ -35,6 +35,7 @@ class Test(ServiceProvider):
         super().__init__("test/link", 1, 2, 3)
         self.provides(ServiceSelector(UUID, 1, 2), handler=self)
         self.sink = 0
+        self.numbers = []
 
     def on_opened(self, client):
         Test.opened += 1
@@ -56,6 +57,13 @@ class Test(ServiceProvider):
 
     def do_write(self, client, data):
         self.sink += len(data)
+
+    def do_number(self, client, number):
+        self.numbers.append(number)
+
+    def do_numbers(self, client):
+        numbers, self.numbers = self.numbers, []
+        return numbers
 
     def do_state(self, client):
         gc.collect()

@@ -155,6 +155,14 @@ def test_many_large_calls_wait_here(test: link.RemoteService) -> None:
     assert [future.result()[0] for future in futures] == list(range(60))
 
 
+def test_calls_start_in_the_order_they_were_made(test: link.RemoteService) -> None:
+    """The pieces of an upload rely on it."""
+    for _ in range(5):
+        for future in [test.submit("number", [i]) for i in range(300)]:
+            future.result()
+        assert test.call("numbers") == list(range(300))
+
+
 def test_first_failure_ends_many_calls(test: link.RemoteService) -> None:
     before = test.call("state")["sink"]
     calls = [("write", [b"x"]), ("fail", []), *[("sleep", [60_000])] * 5]
