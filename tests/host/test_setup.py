@@ -268,8 +268,7 @@ def test_a_device_knows_its_own_library_by_hash() -> None:
 def test_a_port_where_nobody_answers(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kod.mpremote_api._PROMPT_S", 0.5)
-    monkeypatch.setattr("kod.mpremote_api._ANSWER_S", 0.5)
+    monkeypatch.setattr("kod.mpremote_api._PROMPT_S", 0.2)
     controller, terminal = pty.openpty()
     try:
         assert main(["setup", "--port", os.ttyname(terminal)]) == 4
@@ -280,5 +279,5 @@ def test_a_port_where_nobody_answers(
 
 
 def test_a_port_that_is_not_there(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["setup", "--port", "/dev/ttyNONE9"]) == 3
+    assert main(["setup", "/dev/ttyNONE9"]) == 3
     assert "no port /dev/ttyNONE9" in capfd.readouterr()[1]

@@ -11,7 +11,8 @@ from typing import Any
 from kod.errors import Unreachable, UserError
 
 _ANSWER_S = 10  # an erase of the flash may come between a command and its answer
-_PROMPT_S = 10
+_PROMPT_S = 4  # seconds to a prompt; a start takes 2
+_TRIES = 3
 _CHUNK = 1024  # bytes of a file in one command; a device has little RAM to parse it in
 
 
@@ -89,14 +90,21 @@ class Repl:
         """Interrupts what runs, resets the interpreter softly, and enters the raw REPL."""
         from mpremote.transport import TransportError
 
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):  # mpremote prints what it dislikes
-                self._transport.enter_raw_repl(timeout_overall=_PROMPT_S)
-        except (TransportError, OSError) as error:
-            raise Unreachable(
-                f"no MicroPython prompt on {self.port} ({error}); press EN (RST) and try again, "
-                "or put MicroPython on the board: kod flash"
-            ) from None
+        said: object = ""
+        line = self._transport.serial
+        line.timeout = _PROMPT_S / 2
+        for _ in range(_TRIES):  # opening the port may have reset it: while it starts it is deaf
+            try:
+                with contextlib.redirect_stdout(io.StringIO()):  # it prints what it dislikes
+                    self._transport.enter_raw_repl(timeout_overall=_PROMPT_S)
+                line.timeout = _ANSWER_S
+                return
+            except (TransportError, OSError) as error:
+                said = error
+        raise Unreachable(
+            f"no MicroPython prompt on {self.port} ({said}); press EN (RST) and try again, "
+            "or put MicroPython on the board: kod flash"
+        )
 
     def run(self, code: str | bytes) -> str:
         """Runs `code` there; what it printed."""

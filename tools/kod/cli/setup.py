@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of kod setup."""
     add = parser.add_argument
-    add("-p", "--port", help="serial port or pyserial URL (default: the only one there is)")
+    add("where", nargs="?", metavar="PORT", help="serial port or URL (default: the only one)")
+    add("-p", "--port", help="the same")
     add("-d", "--device", metavar="DEVICE", help="a known device, or a serial port")
     flashing.add_device_options(parser)
     add("--force", action="store_true", help="replace a boot.py or main.py of somebody else")
@@ -76,8 +77,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
 def _port(args: argparse.Namespace, out: Output) -> str:
     from kod import choose
 
+    args.port = args.port or args.where
     if args.device and args.port:
-        raise BadInput("-d and --port exclude each other")
+        raise BadInput("-d and a port exclude each other")
     if not args.device:
         return flashing.choose_port(args, out)
     target = choose.target(args.device)

@@ -1,4 +1,4 @@
-"""Hears a device come up after flashing: on its console, and by its beacon in the network."""
+"""Hears a device come up: by what its console says, over the cable, by its beacon."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from kod import config, discover
 from kod.errors import UserError
 from kod.flash import ports
 
+if TYPE_CHECKING:
+    from kod.link import Connection
+
 _NUDGE_S = 2.0
+_ASK_S = 1.5  # for one try to begin a session over the console
 _RESET_S = 4.0  # a device speaks within 2 s of its reset; what it said may have been missed
 _SILENT_S = 9.0  # then the lines do not reset it: somebody must press EN
 _PULSE_S = 0.1
@@ -72,7 +77,7 @@ def wait(
             target=_listen, args=(known.id, seconds, beacon), name="beacon", daemon=True
         ).start()
     started = time.monotonic()
-    nudged = reset = spoken = 0.0
+    asked = reset = spoken = 0.0
     console = _Console(port)
     try:
         while (passed := time.monotonic() - started) < seconds:
@@ -89,12 +94,42 @@ def wait(
             if not heard.anything and passed > _SILENT_S and not spoken:
                 spoken = passed
                 say(f"nothing on {port} yet: press EN (RST) on the board")
-            if not heard.up and passed - nudged > _NUDGE_S:
-                nudged = passed
-                console.write(b"\r")  # the boot may be over: ask for a prompt
+            if passed - asked > _NUDGE_S:
+                asked = passed
+                _ask(console, known, heard)
     finally:
         console.close()
     return heard
+
+
+def _ask(console: _Console, known: config.Known, heard: Heard) -> None:
+    """Begins a session over the cable; without Kodkod there, asks for a prompt."""
+    from kodkod.errors import KodkodError
+
+    from kod.link import connect_console
+
+    if not console.is_open:
+        return
+    stream = console.stream()
+    try:
+        connection = connect_console(stream, "console", stream.take_text, int(_ASK_S * 1000))
+    except (KodkodError, OSError):
+        console.write(b"\r")
+        return
+    try:
+        if connection.hello.get("id") == known.id:
+            heard.up = heard.anything = True
+            heard.host, heard.port = _address(connection), known.port
+    except (KodkodError, OSError):
+        pass  # it is up, and says where it is another time
+    finally:
+        connection.close()
+
+
+def _address(connection: Connection) -> str:
+    """Where the device is in its network; empty while it is in none."""
+    network = connection.open("kodkod/network", 1, 0).call("info", [], int(_ASK_S * 1000))
+    return str(network["address"]) if network["up"] else ""
 
 
 def _listen(device_id: str, seconds: float, found: list[discover.Found]) -> None:
@@ -113,9 +148,20 @@ class _Console:
         self._port = port
         self._serial: ports.Serial | None = None
         self._rest = b""
+        self.missed: list[str] = []  # lines that came while a link was tried
+
+    @property
+    def is_open(self) -> bool:
+        return self._serial is not None
+
+    def stream(self) -> _Stream:
+        """The line as a link wants it; a link that ends leaves it open."""
+        assert self._serial is not None
+        return _Stream(self._serial, self)
 
     def lines(self) -> list[str]:
         """The lines that came within a fifth of a second; a prompt counts as one."""
+        before, self.missed = self.missed, []
         try:
             if self._serial is None:
                 self._serial = ports.open_console(self._port)
@@ -123,7 +169,11 @@ class _Console:
         except (UserError, OSError):
             self.close()
             time.sleep(_REOPEN_S)
-            return []
+            return before
+        return before + self.split(data)
+
+    def split(self, data: bytes) -> list[str]:
+        """The whole lines in what was read up to now."""
         *whole, self._rest = re.split(rb"\r?\n", self._rest + data)
         if self._rest == b">>> ":
             whole.append(self._rest)
@@ -154,3 +204,22 @@ class _Console:
             with contextlib.suppress(OSError):
                 self._serial.close()
             self._serial = None
+
+
+class _Stream:
+    """The console lent to a link; what is no frame is kept for whoever reads lines."""
+
+    def __init__(self, line: ports.Serial, console: _Console) -> None:
+        self._line, self._console = line, console
+
+    def read(self) -> bytes:
+        return bytes(self._line.read(max(1, self._line.in_waiting)))
+
+    def write(self, data: bytes) -> None:
+        self._line.write(data)
+
+    def close(self) -> None:
+        pass
+
+    def take_text(self, data: bytes) -> None:
+        self._console.missed.extend(self._console.split(data))
