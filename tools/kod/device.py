@@ -37,6 +37,8 @@ _SETTLE_S = 0.3  # in which a first version shows whether it starts at all
 
 Progress = Callable[[int, int], None]
 
+Records = list[dict[str, Any]]
+
 
 @dataclass(frozen=True)
 class Line:
@@ -169,8 +171,7 @@ class Device:
 
     def services(self) -> list[dict[str, Any]]:
         """What is provided, and by which app."""
-        listing: list[dict[str, Any]] = self._call(DEVICE, "services")
-        return listing
+        return self._pages(DEVICE, "services")
 
     # The device
 
@@ -195,8 +196,7 @@ class Device:
 
     def list(self) -> list[dict[str, Any]]:
         """A record of each app."""
-        records: list[dict[str, Any]] = self._call(APPS, "list")
-        return records
+        return self._pages(APPS, "list")
 
     def info(self, name: str) -> dict[str, Any]:
         """All that is known of an installed app."""
@@ -322,6 +322,13 @@ class Device:
 
     def _call(self, uuid: str, method: str, *arguments: Any, timeout_ms: int = 10_000) -> Any:
         return self._service(uuid).call(method, list(arguments), timeout_ms)
+
+    def _pages(self, uuid: str, method: str) -> Records:
+        """A list that comes in as many messages as it needs."""
+        found: Records = []
+        while page := self._call(uuid, method, len(found)):
+            found += page
+        return found
 
     def _set_clock(self) -> None:
         if not self.known.is_simulated:

@@ -1,8 +1,13 @@
 # The service `kodkod/apps`: install, list, start and stop apps.
 
+from micropython import const
+
 from kodkod import port
 from kodkod.apps import logs
 from kodkod.system.provider import SystemProvider
+
+_TEXT = const(1000)  # characters of a traceback in an answer
+_PAGE = const(6)  # records of about 250 bytes in a message of 2 KB
 
 
 class AppsProvider(SystemProvider):
@@ -12,13 +17,16 @@ class AppsProvider(SystemProvider):
         super().__init__("kodkod/apps", 1)
         self.supervisor = supervisor
 
-    def do_list(self, client):
-        """A record of each installed app and each other running one, links left out."""
+    def do_list(self, client, start=0):
+        """Records of the installed apps and the other running ones, links left out: as many from
+        number `start` on as fit one message; none when there are no more."""
         kernel = self.supervisor.kernel
         slots = self.supervisor.slots
-        records = [self._record(slots[name]) for name in sorted(slots)]
-        for app in kernel.apps:
-            if app is not kernel.system and app.name not in slots and ":" not in app.name:
+        names = sorted(slots)
+        others = [app for app in kernel.apps[1:] if app.name not in slots and ":" not in app.name]
+        records = [self._record(slots[name]) for name in names[start : start + _PAGE]]
+        if len(records) < _PAGE:
+            for app in others[max(0, start - len(names)) :][: _PAGE - len(records)]:
                 records.append(_of_app(app, {"name": app.name, "state": "running"}))
         return records
 
@@ -26,7 +34,7 @@ class AppsProvider(SystemProvider):
         """All that is known of one installed app."""
         slot = self.supervisor.slot(name)
         record = self._record(slot)
-        record["traceback"] = slot.traceback
+        record["traceback"] = _short(slot.traceback)
         record["settings"] = slot.record["settings"]
         record["previous"] = slot.record["previous"]
         record["probation"] = slot.record["probation"]
@@ -82,7 +90,7 @@ class AppsProvider(SystemProvider):
             "ok": not fault,
             "state": slot.state,
             "reason": slot.reason,
-            "traceback": fault or None,
+            "traceback": _short(fault) or None,
         }
 
     def do_start(self, client, name):
@@ -119,6 +127,13 @@ class AppsProvider(SystemProvider):
             else:
                 merged[key] = value
         return self.do_install(client, name, record["id"], merged)
+
+
+def _short(text):
+    # To fit a message; the log has it whole.
+    if text and len(text) > _TEXT:
+        text = text[: _TEXT // 4] + " ... " + text[-_TEXT * 3 // 4 :]
+    return text
 
 
 def _of_app(app, record):

@@ -3,11 +3,15 @@
 import gc
 import sys
 
+from micropython import const
+
 from kodkod import port
 from kodkod.services import registry
 from kodkod.system.provider import SystemProvider
 
 VERSION = "0.1.0"
+
+_PAGE = const(8)  # entries of about 180 bytes in a message of 2 KB
 
 
 class DeviceProvider(SystemProvider):
@@ -50,6 +54,6 @@ class DeviceProvider(SystemProvider):
         await self.kernel.stop_all()
         port.reset()
 
-    def do_services(self, client):
-        """What is provided, and by whom."""
-        return registry.listing()
+    def do_services(self, client, start=0):
+        """What is provided, and by whom: as many from number `start` on as fit one message."""
+        return registry.listing()[start : start + _PAGE]

@@ -1,0 +1,48 @@
+"""`make bench`: figures beside their budgets, as ratios of one run. Nothing here is a test.
+
+Each part is a program of its own: services.py and kernel.py run in MicroPython's unix port, the
+others on this computer against a simulated device. Budgets are those of the architecture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from kod import micropython
+
+HERE = Path(__file__).resolve().parent
+LIB = HERE.parents[1] / "lib"
+DEVICE = {
+    "services": ("services.py", "kernel"),  # as two apps of the kernel
+    "kernel": ("kernel.py",),
+}
+HOST = {"deploy": ("deploy.py",), "link": ("link.py",), "memory": ("memory.py",)}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join([*DEVICE, *HOST])}; default: all")
+    wanted = parser.parse_args().parts or [*DEVICE, *HOST]
+    environment = {**os.environ, "MICROPYPATH": f"{LIB}:.frozen"}
+    failed = []
+    for part in wanted:
+        print(f"\n== {part} ==", flush=True)
+        if part in DEVICE:
+            program, *arguments = DEVICE[part]
+            command = [micropython.unix_port(), "-X", "heapsize=8m", str(HERE / program)]
+        else:
+            program, *arguments = HOST[part]
+            command = [sys.executable, str(HERE / program)]
+        if subprocess.run([*command, *arguments], env=environment).returncode:
+            failed.append(part)
+    if failed:
+        print(f"\nnot measured: {', '.join(failed)}", file=sys.stderr)
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
