@@ -9,7 +9,7 @@ from typing import Any
 from kodkod.services.selector import ServiceSelector
 
 from kod.channel import Signal
-from kod.services import OPEN_MS, ServiceClient, ServiceResourceProxy
+from kod.services_client import OPEN_MS, ServiceClient, ServiceResourceProxy
 
 # lib/kodkod/services/style.py has the same: how a resource that a method returns crosses.
 HANDLE = "kodkod:handle"
