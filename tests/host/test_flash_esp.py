@@ -145,7 +145,8 @@ def test_a_flash_that_is_too_small() -> None:
         fails(lambda: esp.write(line, "esp32", [FILES], progress=silent), UserError, "too small")
 
 
-def test_nobody_answers() -> None:
+def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESPTOOL_CONNECT_ATTEMPTS", "1")  # esptool's own settings are heeded
     chip = FakeEsp32()
     chip.deaf = True
     with FakePort(chip) as port:

@@ -152,9 +152,8 @@ def _done(pieces: list[Piece], address: int) -> int:
 
 def _run(arguments: list[str], line: Line, see: Callable[[str], None] = lambda text: None) -> str:
     """Runs esptool; its output. UserError when it fails: one line, and what to do next."""
-    environment = {key: value for key, value in os.environ.items() if key[:8] != "ESPTOOL_"}
-    environment |= {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "NO_COLOR": "1"}
-    environment |= {"COLUMNS": "200", "TERM": "dumb"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+    environment |= {"NO_COLOR": "1", "COLUMNS": "200", "TERM": "dumb"}
     said: list[str] = []
     with subprocess.Popen(
         [*_ESPTOOL, *arguments],
