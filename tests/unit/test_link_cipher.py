@@ -3,7 +3,7 @@
 from harness import raises
 from kodkod.errors import AuthFailed
 from kodkod.link import cipher
-from kodkod.link.cipher import FRAME, HELLO, Handshake, Hmac, answer, frame_size, same
+from kodkod.link.cipher import FRAME, HELLO, Handshake, answer, frame_size, hmac, same
 
 KEY = bytes(range(16))
 HOST = b"kodkod\x01\x01" + bytes(range(24))
@@ -19,10 +19,10 @@ def copy(frame):
 
 
 def test_hmac_is_that_of_rfc_4231():
-    assert Hmac(b"Jefe").digest(b"what do ya want ", b"for nothing?").hex() == (
+    assert hmac(b"Jefe")(b"what do ya want ", b"for nothing?").hex() == (
         "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
     )
-    assert Hmac(b"\x0b" * 20).digest(b"Hi There").hex() == (
+    assert hmac(b"\x0b" * 20)(b"Hi There").hex() == (
         "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
     )
 

@@ -20,22 +20,22 @@ _MAC = const(16)
 _VERSION = const(1)
 
 
-class Hmac:
-    """HMAC-SHA-256 with one key of at most 64 bytes."""
+def hmac(key):
+    """HMAC-SHA-256 with a key of at most 64 bytes: a function of the one or two parts of what is
+    protected, to 32 bytes."""
+    key += bytes(64 - len(key))
+    inner = bytes([b ^ 0x36 for b in key])
+    outer = bytes([b ^ 0x5C for b in key])
 
-    def __init__(self, key):
-        key += bytes(64 - len(key))
-        self._inner = bytes([b ^ 0x36 for b in key])
-        self._outer = bytes([b ^ 0x5C for b in key])
+    def digest(first, second=b""):
+        inside = sha256(inner)
+        inside.update(first)
+        inside.update(second)
+        outside = sha256(outer)
+        outside.update(inside.digest())
+        return outside.digest()
 
-    def digest(self, first, second=b""):
-        """The 32 bytes for what the two parts are when joined."""
-        inner = sha256(self._inner)
-        inner.update(first)
-        inner.update(second)
-        outer = sha256(self._outer)
-        outer.update(inner.digest())
-        return outer.digest()
+    return digest
 
 
 def same(one, other):
@@ -53,10 +53,10 @@ class Cipher:
     """
 
     def __init__(self, session, mine, theirs):
-        self._encrypt = aes(session.digest(b"encrypt ", mine), 2, bytes(16)).encrypt
-        self._decrypt = aes(session.digest(b"encrypt ", theirs), 2, bytes(16)).decrypt
-        self._protect = Hmac(session.digest(b"protect ", mine)).digest
-        self._check = Hmac(session.digest(b"protect ", theirs)).digest
+        self._encrypt = aes(session(b"encrypt ", mine), 2, bytes(16)).encrypt
+        self._decrypt = aes(session(b"encrypt ", theirs), 2, bytes(16)).decrypt
+        self._protect = hmac(session(b"protect ", mine))
+        self._check = hmac(session(b"protect ", theirs))
         self._sent = self._received = 0
 
     def seal(self, payload):
@@ -104,7 +104,7 @@ class Handshake:
     """
 
     def __init__(self, key, transcript):
-        self._digest = Hmac(key).digest
+        self._digest = hmac(key)
         self._transcript = transcript
 
     def proof(self, letter):
@@ -113,7 +113,7 @@ class Handshake:
 
     def cipher(self, mine, theirs):
         """The Cipher of the end whose letter is `mine`."""
-        return Cipher(Hmac(self._digest(b"kodkod session", self._transcript)), mine, theirs)
+        return Cipher(hmac(self._digest(b"kodkod session", self._transcript)), mine, theirs)
 
 
 def answer(key, hello):

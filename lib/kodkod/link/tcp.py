@@ -52,15 +52,13 @@ class Carrier:
     def __init__(self, sock, ciphers):
         self._sock = sock
         self._cipher = ciphers
-        self._buffer = None
+        self._frame = memoryview(bytearray(cipher.FRAME))
 
     async def receive(self):
         """The next payload: a view that is good until the next call."""
         # Wait even when there is something: a host that sends fast must not hold up the rest.
         await _until(asyncio.core._io_queue.queue_read, self._sock)
-        frame = self._buffer
-        if not frame:
-            frame = self._buffer = memoryview(bytearray(cipher.FRAME))
+        frame = self._frame
         await _read(self._sock, frame[:2])
         frame = frame[: cipher.frame_size(frame)]
         await _read(self._sock, frame[2:])
