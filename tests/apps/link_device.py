@@ -73,7 +73,7 @@ class Test(ServiceProvider):
             "cancelled": Test.cancelled,
             "opened": Test.opened,
             "ended": Test.ended,
-            "clients": len(self._sessions),
+            "clients": len(self.sessions_),
             "resources": len(self.resources()),
             "ticks": ticks,
             "gap": gap,

@@ -1,6 +1,7 @@
-# What a service call costs, beside a plain awaited coroutine: micropython tests/bench/services.py
-# One line a case: microseconds, bytes of garbage, ratio to the first. With `kernel` as argument it
-# runs as two apps of the real kernel, else in a plain asyncio program.
+# What a service call costs, beside a plain awaited coroutine, on a heap of a device's size:
+#     MICROPYPATH=lib:.frozen micropython -X heapsize=512k tests/bench/services.py [kernel]
+# One line a case: microseconds with the collector at work, bytes of garbage, ratio to the first.
+# With `kernel` client and provider are two apps, else one plain asyncio program.
 import asyncio
 import gc
 import sys
@@ -16,7 +17,7 @@ from kodkod.services import (
 )
 
 SELECTOR = ServiceSelector("bench", 1, 0)
-ROUNDS = 60
+ROUNDS = 1800
 BURST = 10
 
 
@@ -154,16 +155,16 @@ async def case_open(_, rounds):
 
 async def measure(case, clients):
     """Microseconds and bytes of garbage of one round, with `clients` tasks at it at once."""
-    rounds = ROUNDS if len(clients) == 1 else BURST
-    await case(clients[0], ROUNDS)
+    await case(clients[0], 60)
     gc.collect()
     gc.disable()
     before = gc.mem_alloc()
-    await case(clients[0], 120)
-    garbage = (gc.mem_alloc() - before) / 120
+    await case(clients[0], 30)
+    garbage = (gc.mem_alloc() - before) / 30
+    gc.enable()
+    rounds = ROUNDS // len(clients) // 60 * 60 or 60
     best = None
-    # In short pieces on a fresh heap: otherwise the search for free memory is most of it.
-    for _ in range(20):
+    for _ in range(3):
         gc.collect()
         started = ticks_us()
         if len(clients) == 1:
@@ -172,7 +173,6 @@ async def measure(case, clients):
             await asyncio.gather(*[case(client, rounds) for client in clients])
         took = ticks_diff(ticks_us(), started) / (rounds * len(clients))
         best = took if best is None else min(best, took)
-    gc.enable()
     return best, garbage
 
 

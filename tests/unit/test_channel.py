@@ -28,7 +28,7 @@ async def test_values_come_in_order():
     channel = Channel(10)
     for n in range(10):
         assert channel.try_send(n)
-    assert [await_ for await_ in [await channel.receive()]] == [0]
+    assert [await channel.receive()] == [0]
     got = []
     while len(channel):
         got.append(await channel.receive())

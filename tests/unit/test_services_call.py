@@ -168,7 +168,6 @@ async def test_answers_come_in_the_order_in_which_handlers_end(kernel):
 
 @scenario
 async def test_the_default_time_limit_is_ten_seconds(kernel):
-    from kodkod.services import client
 
     app, provider, mine = await odd()
     limits = []
@@ -215,7 +214,7 @@ async def test_a_limit_of_zero_answers_sync_handlers_only(kernel):
     with raises(errors.CallTimeout):
         await mine.invoke("later", 1, timeout_ms=0)
     await owners.settle()
-    assert provider._running == 0
+    assert provider.running_ == 0
 
 
 @scenario
@@ -247,7 +246,7 @@ async def test_a_call_that_ends_before_its_handler_started_never_runs_it(kernel)
         await mine.invoke("sleep", 1, timeout_ms=0)
     await owners.settle()
     assert provider.events == ["opened"]
-    assert provider._running == 0 and not mine._session.calls
+    assert provider.running_ == 0 and not mine.session_.calls
 
 
 @scenario
@@ -265,10 +264,10 @@ async def test_a_handler_that_ignores_its_cancellation_holds_its_place_only(kern
     with raises(errors.CallTimeout):
         await mine.invoke("stubborn", 30, timeout_ms=5)
     await owners.settle()
-    assert provider._running == 1 and len(mine._session.calls) == 1
+    assert provider.running_ == 1 and len(mine.session_.calls) == 1
     assert await mine.invoke("echo", 1) == 1
     await asyncio.sleep_ms(120)
-    assert provider._running == 0 and not mine._session.calls
+    assert provider.running_ == 0 and not mine.session_.calls
 
 
 @scenario
@@ -321,10 +320,10 @@ async def test_sixty_four_handlers_run_and_the_next_call_waits(kernel):
 
     late = asyncio.create_task(call())
     await owners.settle()
-    assert not answered and provider._running == 64
+    assert not answered and provider.running_ == 64
     await asyncio.gather(late, *tasks)
     assert answered == [1]
-    assert provider._running == 0 and not provider._turns
+    assert provider.running_ == 0 and not provider.turns_
 
 
 @scenario
@@ -341,13 +340,13 @@ async def test_waiting_calls_get_their_turn_fairly_by_client(kernel):
     await owners.settle()
     late += [asyncio.create_task(call(modest, "modest")) for _ in range(2)]
     await owners.settle()
-    assert [session.client for session in provider._turns] == [greedy, modest]
-    for call_ in clients[0]._session.calls[:4]:
+    assert [session.client for session in provider.turns_] == [greedy, modest]
+    for call_ in clients[0].session_.calls[:4]:
         call_.task.cancel()
     await owners.settle(20)
-    waiting = [c for c in greedy._session.calls if c.task is None]
+    waiting = [c for c in greedy.session_.calls if c.task is None]
     assert len(waiting) == 8, len(waiting)
-    assert not [c for c in modest._session.calls if c.task is None]
+    assert not [c for c in modest.session_.calls if c.task is None]
     await asyncio.gather(*(late + tasks))
 
 
@@ -357,7 +356,7 @@ async def test_a_waiting_call_times_out_without_ever_running(kernel):
     mine = await opened()
     with raises(errors.CallTimeout):
         await mine.invoke("sleep", 1, timeout_ms=5)
-    assert not provider._turns and not mine._session.calls
+    assert not provider.turns_ and not mine.session_.calls
     await asyncio.gather(*tasks)
     await owners.settle()
     assert provider.events.count("started") == 64
@@ -373,7 +372,7 @@ async def test_a_waiting_call_can_be_cancelled(kernel):
     late.cancel()
     with raises(asyncio.CancelledError):
         await late
-    assert len(mine._session.calls) == 1
+    assert len(mine.session_.calls) == 1
     assert await kept == 2
     await asyncio.gather(*tasks)
 
@@ -390,7 +389,7 @@ async def test_a_waiting_call_ends_with_the_provider(kernel):
     for result in results:
         assert isinstance(result, errors.ServiceClosed)
     await owners.settle()
-    assert provider._running == 0 and not provider._turns
+    assert provider.running_ == 0 and not provider.turns_
 
 
 @scenario
@@ -537,7 +536,7 @@ async def test_handles_are_a_counter_and_the_notifiable_bit(kernel):
         def on_make(self, arguments, client):
             return owners.Resource(self, client, notifiable=arguments)
 
-    provider = installed(Owner(), kind=Both)
+    installed(Owner(), kind=Both)
     mine, other = await opened(), await opened()
     handles = []
     for client in (mine, other, mine):

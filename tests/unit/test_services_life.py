@@ -47,7 +47,7 @@ async def test_a_client_closed_by_its_owner(kernel):
     assert mine.id is None and held.handle is None and held.is_closed
     with raises(errors.ClientClosed):
         await user.run(mine.invoke("echo", 1))
-    assert not provider.resources() and not provider._sessions
+    assert not provider.resources() and not provider.sessions_
 
 
 @scenario
@@ -107,7 +107,7 @@ async def test_a_client_whose_app_ends_in_any_way(kernel):
             await owners.settle()
         assert not user.running and server.running
         assert provider.events == ["opened", "resource closed", "client closed"]
-        assert not provider._sessions
+        assert not provider.sessions_
         await owners.settle()
         assert held.got == [], "nobody is left to be told"
         server.end()
@@ -127,7 +127,7 @@ async def test_a_client_whose_app_ends_during_its_call(kernel):
         "client closed",
         "cancelled",
     ]
-    assert provider._running == 0
+    assert provider.running_ == 0
 
 
 @scenario
@@ -233,7 +233,7 @@ async def test_a_deadly_hook_ends_the_provider_never_the_closing_client(kernel):
     await user.run(mine.invoke("open", "second"))
     kernel.call(user, mine.close)
     assert user.running and not server.running
-    assert not registry.providers and not provider._sessions
+    assert not registry.providers and not provider.sessions_
     assert held.got == [("closed", "closed")]
 
 
@@ -327,7 +327,7 @@ async def test_uninstall_wait_can_be_cancelled(kernel):
     with raises(asyncio.CancelledError):
         await waiting
     assert registry.providers == [provider]
-    assert not provider._idle._tasks
+    assert not provider.idle_._tasks
 
 
 @scenario
@@ -378,7 +378,7 @@ async def test_a_provider_whose_app_ends_in_any_way(kernel):
         await owners.settle()
         assert held.got == [("closed", "service")]
         assert not server.running and user.running
-        assert not registry.providers and not provider._sessions and provider._running == 0
+        assert not registry.providers and not provider.sessions_ and provider.running_ == 0
         user.end()
 
 
@@ -460,7 +460,7 @@ async def test_on_closed_of_a_proxy_may_fail_or_be_async(kernel):
             return Later(mine, await mine.invoke("open", "r"))
 
         await user.run(make())
-    made = [mine._inboxes[h] for h in sorted(mine._inboxes)][1:]
+    made = [mine.inboxes_[h] for h in sorted(mine.inboxes_)][1:]
     kernel.call(user, made[0].close)
     kernel.call(server, provider.resources()[1].close)
     await owners.settle()
@@ -537,7 +537,12 @@ async def test_a_resource_may_close_others_in_its_hook(kernel):
         await user.run(mine.invoke("open", f"r{n}"))
     kernel.call(user, held.close)
     await owners.settle()
-    assert sorted(provider.events[1:]) == ["r0 closed", "r1 closed", "r2 closed", "resource closed"]
+    assert sorted(provider.events[1:]) == [
+        "r0 closed",
+        "r1 closed",
+        "r2 closed",
+        "resource closed",
+    ]
     kernel.call(user, mine.close)
     assert provider.events[-1] == "client closed"
 
@@ -631,24 +636,6 @@ async def test_close_ends_reconnecting(kernel):
 
 
 @scenario
-async def test_an_own_open_while_reconnecting_is_one_open(kernel):
-    server, user = Owner("server"), Owner("user")
-    provider = installed(server)
-    mine = await user.run(opened(reconnect=True))
-    kernel.call(server, provider.uninstall)
-    opening = user.run(mine.open(timeout_ms=1000))
-    await owners.settle()
-    kernel.call(server, provider.install)
-    try:
-        await opening
-    except errors.AlreadyOpen:
-        pass
-    await owners.settle()
-    assert len(provider._sessions) == 1
-    assert await user.run(mine.invoke("echo", 1)) == 1
-
-
-@scenario
 async def test_reconnecting_ends_with_its_app(kernel):
     server, user = Owner("server"), Owner("user")
     provider = installed(server)
@@ -659,7 +646,7 @@ async def test_reconnecting_ends_with_its_app(kernel):
     await owners.settle()
     kernel.call(server, provider.install)
     await owners.settle()
-    assert not provider._sessions
+    assert not provider.sessions_
 
 
 @scenario
@@ -668,6 +655,26 @@ async def test_without_reconnect_a_client_can_be_opened_again_after_its_provider
     kernel.call(server, provider.uninstall)
     kernel.call(server, provider.install)
     await user.run(mine.open())
+    assert await user.run(mine.invoke("echo", 1)) == 1
+
+
+@scenario
+async def test_an_own_open_while_reconnecting_is_already_open(kernel):
+    server, user = Owner("server"), Owner("user")
+    provider = installed(server)
+    mine = await user.run(opened(reconnect=True))
+    kernel.call(server, provider.uninstall)
+
+    async def attempt():
+        with raises(errors.AlreadyOpen):
+            await mine.open(timeout_ms=1000)
+
+    await user.run(attempt())
+    await owners.settle()
+    await user.run(attempt())
+    kernel.call(server, provider.install)
+    await owners.settle()
+    assert len(provider.sessions_) == 1
     assert await user.run(mine.invoke("echo", 1)) == 1
 
 
@@ -718,16 +725,16 @@ async def interleave(kernel, seed, steps):
             provider = rnd.choice(providers)
             for resource in provider.resources():
                 try:
-                    kernel.call(provider._owner, resource.notify, 1, rnd.randrange(8) == 0)
+                    kernel.call(provider.owner_, resource.notify, 1, rnd.randrange(8) == 0)
                 except errors.KodkodError:
                     pass
         elif job == 9:
             provider = rnd.choice(providers)
-            if provider._owner.running:
+            if provider.owner_.running:
                 if provider in registry.providers:
-                    kernel.call(provider._owner, provider.uninstall)
+                    kernel.call(provider.owner_, provider.uninstall)
                 else:
-                    kernel.call(provider._owner, provider.install)
+                    kernel.call(provider.owner_, provider.install)
         elif job == 10 and rnd.randrange(6) == 0:
             rnd.choice(servers + users).end("failed")
         else:
@@ -737,14 +744,14 @@ async def interleave(kernel, seed, steps):
     await owners.settle()
     await asyncio.sleep_ms(10)
     for provider in providers:
-        assert not provider._sessions and provider._running == 0 and not provider._turns
+        assert not provider.sessions_ and provider.running_ == 0 and not provider.turns_
         assert not provider.resources()
         opened_ = provider.events.count("opened")
         assert opened_ >= provider.events.count("client closed")
     for owner, held in proxies:
         assert len([v for v in held.got if type(v) is tuple]) <= 1, held.got
     for owner, mine in clients:
-        assert mine._session is None and not mine._inboxes
+        assert mine.session_ is None and not mine.inboxes_
 
 
 def test_random_interleavings_leave_nothing():

@@ -1,8 +1,6 @@
 # Notifications: order, bounds, what is kept, when they are delivered, and what they cost.
 import asyncio
-from time import ticks_diff, ticks_us
 
-import harness
 import owners
 from harness import raises
 from kodkod import errors
@@ -21,9 +19,7 @@ async def pair(**options):
 def notify(resource, *values, **options):
     """Notifies as the provider's app."""
     for value in values:
-        owners._k.kernel.call(
-            resource.provider._owner, lambda: resource.notify(value, **options)
-        )
+        owners._k.kernel.call(resource.provider.owner_, lambda: resource.notify(value, **options))
 
 
 @scenario
@@ -160,7 +156,7 @@ async def test_an_async_on_notified_has_started_before_invoke_returns(kernel):
             await asyncio.sleep_ms(20)
             events.append(f"end {value}")
 
-    provider = installed(Owner())
+    installed(Owner())
     mine = await opened()
     held = Slow(mine, await mine.invoke("open", "r"))
     await mine.invoke("notify", [held, [1]])
@@ -292,10 +288,27 @@ async def test_what_is_kept_without_a_proxy_is_bounded(kernel):
     held = Proxy(mine, await mine.invoke("open", 100))
     await owners.settle()
     assert held.got == list(range(36, 100)) and held.dropped == 36
+
+
+@scenario
+async def test_what_closed_resources_sent_without_a_proxy_is_bounded(kernel):
+    class Brief(Provider):
+        def on_open(self, arguments, client):
+            resource = super().on_open(arguments, client)
+            resource.notify("only", close=True)
+            return resource
+
+    installed(Owner(), kind=Brief)
+    mine = await opened()
+    handles = []
     for _ in range(40):
-        await mine.invoke("open", 2)
-    assert len([1 for inbox in mine._inboxes.values() if not inbox._client]) == 16
-    assert mine.dropped == 24 * 2
+        handles.append(await mine.invoke("open", "r"))
+    assert len(mine.inboxes_) == 16
+    held = Proxy(mine, handles[-1])
+    lost = Proxy(mine, handles[0])
+    await owners.settle()
+    assert held.got == ["only", ("closed", "resource")]
+    assert lost.got == [("closed", "resource")]
 
 
 @scenario
@@ -386,7 +399,7 @@ async def test_after_delivery_the_queue_is_empty_again(kernel):
         notify(resource, *["x" * 1000] * 4)
         await owners.settle()
     assert len(held.got) == 20 and held.dropped == 0
-    assert held._bytes == 0 and not mine._queue
+    assert held.bytes_ == 0 and not mine.queue_
 
 
 @scenario
@@ -503,7 +516,7 @@ async def test_a_deadly_on_notified_ends_the_clients_app_only(kernel):
     resource = provider.resource(mine.id, held.handle)
     notify(resource, 1)
     await owners.settle()
-    assert not app.running and provider._owner.running
+    assert not app.running and provider.owner_.running
     assert resource.is_closed
     assert provider.events == ["opened", "r closed", "client closed"]
 

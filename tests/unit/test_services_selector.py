@@ -26,7 +26,7 @@ def provide(name, major=1, minor=0, version=(1, 0), **options):
 
 
 def found(selector):
-    return registry.find(selector, None).provider.name
+    return registry.find(selector, None)[0].name
 
 
 def scenario(function):
@@ -78,10 +78,10 @@ def test_a_minor_without_a_major_is_refused():
 
 def test_conflicting_entries_are_refused():
     cases = (
-        (dict(name="p"), dict(name="p")),
-        (dict(name="p"), dict(name="p", major=1)),
-        (dict(name="p", major=1), dict(name="p", major=1, minor=2)),
-        (dict(name="p", major=1, minor=2), dict(name="p", major=1, minor=2)),
+        ({"name": "p"}, {"name": "p"}),
+        ({"name": "p"}, {"name": "p", "major": 1}),
+        ({"name": "p", "major": 1}, {"name": "p", "major": 1, "minor": 2}),
+        ({"name": "p", "major": 1, "minor": 2}, {"name": "p", "major": 1, "minor": 2}),
     )
     for first, second in cases:
         for one in ("allow", "deny"):

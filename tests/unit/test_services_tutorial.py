@@ -9,8 +9,10 @@ from kodkod.services import (
     ServiceResource,
     ServiceResourceProxy,
     ServiceSelector,
+    kernel,
+    plain,
+    registry,
 )
-from kodkod.services import kernel, plain, registry
 
 
 class NotificationService:
@@ -115,7 +117,7 @@ async def tutorial(heard):
     client.close()
     await asyncio.gather(*users)
     assert not provider.connections
-    assert not provider._sessions
+    assert not provider.sessions_
     provider.uninstall()
 
 

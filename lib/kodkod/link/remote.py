@@ -13,11 +13,11 @@ class RemoteClient(ServiceClient):
 
     def _deliver(self, handle, value):
         k = kernel.kernel
-        policy = self._overflow
+        policy = self.overflow_
         k.shield += 1
         try:
             stays = policy != "drop_oldest"
-            kept = self._link.notified(self._number, handle, value, self._limit, stays)
+            kept = self._link.notified(self._number, handle, value, self.limit_, stays)
         finally:
             k.shield -= 1
         if not kept and policy == "close":

@@ -1,9 +1,9 @@
 # The public names of services; each module loads when one of its names is first used.
 _HOMES = {
-    "ServiceSelector": "selector",
+    "ServiceSelector": "registry",
     "ServiceProvider": "provider",
     "ServiceResource": "resource",
-    "ServiceResourceProxy": "resource",
+    "ServiceResourceProxy": "proxy",
     "ServiceClient": "client",
 }
 

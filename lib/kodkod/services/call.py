@@ -2,15 +2,12 @@
 from asyncio import CancelledError, core, sleep_ms
 from time import ticks_add, ticks_diff, ticks_ms
 
+from micropython import const
+
 from kodkod import errors
 from kodkod.channel import wake
 from kodkod.message import copy
 from kodkod.services import kernel as _k
-
-try:
-    from micropython import const
-except ImportError:
-    const = int
 
 # Half of the ESP32's tick period is six days; whoever sleeps longer looks again.
 _FOREVER = const(1 << 28)
@@ -46,6 +43,9 @@ class Call:
             self.caller = None
             if not self.done:
                 _k.shielded(self.cancel)
+        if type(self.error) is str:
+            name = self.session.provider.name
+            self.error = getattr(errors, self.error)(f"{name}: ended during the call")
         if self.error:
             raise self.error
         return self.result
@@ -53,26 +53,26 @@ class Call:
     def _enter(self):
         session = self.session
         session.calls.append(self)
-        turns = session.provider._turns
-        if self.work is not None:
+        turns = session.provider.turns_
+        if self.work:
             self._start()
         elif session not in turns:
             turns.append(session)
 
     def _start(self):
         provider = self.session.provider
-        provider._running += 1
-        self.task = _k.kernel.task(provider._owner, self._run())
+        provider.running_ += 1
+        self.task = _k.kernel.task(provider.owner_, self._run())
 
     async def _run(self):
         self.started = True
         session = self.session
-        # What the caller gets when this ends in a way that is no exception.
-        error = errors.ServiceClosed(f"{session.provider.name}: its app has ended")
         result = None
+        # What it comes to when this ends in a way that is no exception.
+        error = "ServiceClosed"
         try:
             work = self.work
-            if work is None:
+            if not work:
                 work = session.handle(self.index, self.result, session.gid, session.id)
             if hasattr(work, "__next__"):
                 work = await work
@@ -80,11 +80,10 @@ class Call:
             error = None
         except MemoryError:
             raise
-        except CancelledError as e:
-            if not getattr(session.provider._owner, "verdict", None):
+        except (Exception, CancelledError) as e:
+            verdict = getattr(session.provider.owner_, "verdict", None)
+            if isinstance(e, Exception) or not verdict:
                 error = crossing(e)
-        except Exception as e:
-            error = crossing(e)
         finally:
             self._over(error, result)
 
@@ -92,23 +91,24 @@ class Call:
         # The handler has ended or will never start: its place is free.
         session = self.session
         provider = session.provider
+        turns = provider.turns_
         if self in session.calls:
             session.calls.remove(self)
-            if self.task is not None:
-                provider._running -= 1
+            if self.task:
+                provider.running_ -= 1
             elif not _waiting(session):
-                provider._turns.remove(session)
+                turns.remove(session)
         self.finish(error, result)
         # The free places go to the waiting clients in turn, one call each.
-        while provider._turns and provider._running < _RUNNING:
-            session = provider._turns.pop(0)
+        while turns and provider.running_ < _RUNNING:
+            session = turns.pop(0)
             calls = _waiting(session)
             calls[0]._start()
             if len(calls) > 1:
-                provider._turns.append(session)
+                turns.append(session)
 
     def finish(self, error, result=None):
-        """Answers the caller, if nobody has."""
+        """Answers the caller, if nobody has. `error`: an exception, or one's name."""
         if not self.done:
             self.done = True
             self.error = error
@@ -121,12 +121,12 @@ class Call:
         self.done = True
         if not self.started:
             self._over()
-        if self.task is not None and self.task is not core.cur_task:
+        if self.task and self.task is not core.cur_task:
             self.task.cancel()
 
 
 def _waiting(session):
-    return [call for call in session.calls if call.task is None]
+    return [call for call in session.calls if not call.task]
 
 
 def crossing(exc):

@@ -1,5 +1,7 @@
 # What services needs of whoever runs the apps; the scheduler puts itself into `kernel`.
 # Until then plain.py serves a program of one app; it says what each method has to do.
+# Apps derive from the classes of services: what these keep for themselves ends in _, as no
+# name of an app does.
 
 
 def __getattr__(name):
@@ -10,6 +12,15 @@ def __getattr__(name):
     global kernel
     kernel = Kernel()
     return kernel
+
+
+def nothing(self, value=None):
+    """What a hook does unless an app has its own."""
+
+
+def handle(self):
+    """As what a resource or its proxy crosses."""
+    return self.handle
 
 
 def shielded(function, *args):

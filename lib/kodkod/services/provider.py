@@ -7,40 +7,38 @@ from kodkod.services import kernel as _k
 from kodkod.services import registry
 
 
-class Service:
-    """One selector that a provider provides."""
-
-
 class Session:
     """One open client of one service."""
 
-    def __init__(self, service, client, owner):
-        self.service = service
-        self.provider = provider = service.provider
-        self.handle = service.handle
+    def __init__(self, client, provider, service):
         self.client = client
-        self.owner = owner
+        self.provider = provider
+        self.service = service
+        self.handle = service[6]
+        self.owner = owner = client.owner_
         self.gid = owner.gid if owner else 0
-        self.id = _random(provider._sessions)
         self.resources = {}
         self.calls = []
-        provider._sessions[self.id] = self
+        self.id = _random()
+        while self.id in provider.sessions_:
+            self.id = _random()
+        provider.sessions_[self.id] = self
 
     def end(self, error):
         """Out of all maps, calls cancelled, resources closed in creation order, waiters, hook."""
         provider = self.provider
-        if provider._sessions.pop(self.id, None) is None:
-            return
-        self.client = None
-        for call in list(self.calls):
-            call.finish(error(f"{provider.name}: closed during the call"))
-            call.cancel()
-        for handle in sorted(self.resources):
-            if handle in self.resources:
-                self.resources[handle].close()
-        provider._had_client = True
-        provider._idle.set()
-        _k.hook(provider._owner, provider.on_closed, self.id)
+        if provider.sessions_.pop(self.id, None):
+            self.client = None
+            for call in list(self.calls):
+                call.finish(error)
+                call.cancel()
+            for handle in sorted(self.resources):
+                resource = self.resources.get(handle)
+                if resource:
+                    resource.close()
+            provider.had_client_ = True
+            provider.idle_.set()
+            _k.hook(provider.owner_, provider.on_closed, self.id)
 
 
 class ServiceProvider:
@@ -54,50 +52,43 @@ class ServiceProvider:
     PRIORITY_PREFERRED = 0xD0
     PRIORITY_PREFERRED_STRONGLY = 0xF0
 
-    _announced = ()
-    _owner = None
-    _running = 0
+    announced_ = ()
+    owner_ = None
+    running_ = 0
+    # A client, by its id, has opened; has closed, and so have its resources.
+    on_opened = on_closed = _k.nothing
 
     def __init__(self, name, major, minor, patch=0, tags=None):
         self.name = name
         self.major = major
         self.minor = minor
         self.patch = patch
-        self._tags = tuple(tags or ())
-        self._services = []
-        self._sessions = {}
-        self._turns = []
-        self._idle = Signal()
+        self.tags_ = tuple(tags or ())
+        self.services_ = []
+        self.sessions_ = {}
+        self.turns_ = []
+        self.idle_ = Signal()
         # So far from its wrap at 29 bits that handles grow in creation order.
-        self._next_handle = _random(()) >> 2
+        self.next_handle_ = _random() >> 2
 
     def provides(self, selector, handler, id=None, priority=PRIORITY_NORMAL, tags=None):
         """Adds a service; `handler.handle(index, arguments, gid, client)` answers its calls."""
-        service = Service()
-        service.provider = self
-        service.uuid = selector.uuid
-        service.major = selector.major
-        service.minor = selector.minor
-        service.handle = handler.handle
-        service.priority = priority
-        service.id = id
-        service.tags = self._tags + tuple(tags or ())
-        self._services.append(service)
+        tags = self.tags_ + tuple(tags or ())
+        self.services_.append(
+            (selector.uuid, selector.major, selector.minor, priority, tags, id, handler.handle)
+        )
 
     def install(self):
         """Announces what was provided until now."""
         if self in registry.providers:
-            raise errors.AlreadyInstalled(f"{self.name} is installed already")
-        taken = [s.id for p in registry.providers for s in p._announced]
-        for service in self._services:
-            if service.id is None:
-                service.id = _random(taken)
-            elif service.id in taken:
-                raise errors.AlreadyInstalled(f"{self.name}: service id {service.id} is taken")
-            taken.append(service.id)
-        self._owner = _k.kernel.current
-        self._had_client = False
-        self._announced = tuple(self._services)
+            raise errors.AlreadyInstalled(f"{self.name} is installed")
+        taken = {s[5] for p in registry.providers for s in p.announced_}
+        for service in self.services_:
+            if service[5] is not None and service[5] in taken:
+                raise errors.AlreadyInstalled(f"{self.name}: service id {service[5]} is taken")
+        self.owner_ = _k.kernel.current
+        self.had_client_ = False
+        self.announced_ = tuple(self.services_)
         registry.providers.append(self)
         registry.changed.set()
 
@@ -105,51 +96,41 @@ class ServiceProvider:
         """Acts at once, awaited or not; with `wait` only when awaited: it then waits until there
         was a client and none is left."""
         if not wait:
-            _k.shielded(self._withdraw)
-        return self._uninstalled(wait)
+            _k.shielded(self.withdraw_)
+        return self.uninstalled_(wait)
 
-    async def _uninstalled(self, wait):
-        while wait and self._announced and (self._sessions or not self._had_client):
-            await self._idle.wait()
-        _k.shielded(self._withdraw)
+    async def uninstalled_(self, wait):
+        while wait and self.announced_ and (self.sessions_ or not self.had_client_):
+            await self.idle_.wait()
+        _k.shielded(self.withdraw_)
 
-    def _withdraw(self):
+    def withdraw_(self):
         # Leaves the registry last: an app that dies in a hook is found there, to do the rest.
-        self._announced = ()
-        for session in list(self._sessions.values()):
+        self.announced_ = ()
+        for session in list(self.sessions_.values()):
             client = session.client
-            session.end(errors.ServiceClosed)
-            if client is not None:
+            session.end("ServiceClosed")
+            if client:
                 client._service_closed()
-        self._idle.set()
+        self.idle_.set()
         if self in registry.providers:
             registry.providers.remove(self)
-            _k.kernel.released(self._owner)
+            _k.kernel.released(self.owner_)
 
     def resource(self, client, handle):
         """The open resource of `client` with this handle."""
-        session = self._sessions.get(client)
-        found = session and type(handle) is int and session.resources.get(handle)
-        if not found:
-            raise errors.ResourceClosed(f"{self.name}: client {client} has no resource {handle}")
-        return found
+        session = self.sessions_.get(client)
+        if session and type(handle) is int and handle in session.resources:
+            return session.resources[handle]
+        raise errors.ResourceClosed(f"{self.name}: client {client} has no resource {handle}")
 
     def resources(self):
         """All open resources of all clients, in creation order."""
         found = {}
-        for session in self._sessions.values():
+        for session in self.sessions_.values():
             found.update(session.resources)
         return [found[handle] for handle in sorted(found)]
 
-    def on_opened(self, client):
-        """A client has opened."""
 
-    def on_closed(self, client):
-        """A client has closed, and so have its resources."""
-
-
-def _random(taken):
-    while True:
-        number = int.from_bytes(urandom(4), "little") >> 2
-        if number not in taken:
-            return number
+def _random():
+    return int.from_bytes(urandom(4), "little") >> 2

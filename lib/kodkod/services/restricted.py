@@ -1,5 +1,5 @@
 # A selector that accepts only some providers: by their name, their version, their tags.
-from kodkod.services.selector import ServiceSelector
+from kodkod.services.registry import ServiceSelector
 
 
 class Restricted(ServiceSelector):

@@ -1,12 +1,13 @@
 # The second style: a class is a service, its public methods are called by name.
 from asyncio import core
 
-from .. import errors
-from ..channel import Signal
-from .client import ServiceClient
-from .provider import ServiceProvider
-from .resource import ServiceResource, ServiceResourceProxy
-from .selector import ServiceSelector
+from kodkod import errors
+from kodkod.channel import Signal
+from kodkod.services.client import ServiceClient
+from kodkod.services.provider import ServiceProvider
+from kodkod.services.proxy import ServiceResourceProxy
+from kodkod.services.registry import ServiceSelector
+from kodkod.services.resource import ServiceResource
 
 # A resource that a method returns crosses as {_HANDLE: handle}: the client makes a proxy of it.
 _HANDLE = "kodkod:handle"
@@ -39,7 +40,7 @@ class _Provider(ServiceProvider):
 
     def __init__(self, name, version, target):
         super().__init__(name, *version)
-        target._provider = self
+        target.provider_ = self
         self._target = target
         self._methods = {}
         # The client of each async method that runs, by its task.
@@ -99,34 +100,34 @@ class Resource(ServiceResource):
     its public methods."""
 
     def __init__(self, service, client=None):
-        provider = service._provider
+        provider = service.provider_
         if client is None:
             client = provider._caller or provider._callers.get(core.cur_task)
         super().__init__(provider, client, notifiable=True)
-        self._provider = provider
+        self.provider_ = provider
 
     def siblings(self):
         """The other open resources of the service."""
-        return [other for other in self._provider.resources() if other is not self]
+        return [other for other in self.provider_.resources() if other is not self]
 
 
-class connect:  # noqa: N801
+class connect:
     """`async with connect(name, uuid or selector) as remote: await remote.method(...)`."""
 
     def __init__(self, what, timeout_ms=100, **options):
         selector = ServiceSelector(what) if isinstance(what, str) else what
-        self._client = _Client(selector, **options)
+        self.client_ = _Client(selector, **options)
         self._timeout_ms = timeout_ms
 
     async def __aenter__(self):
-        return _Remote(await self._client.open(self._timeout_ms))
+        return _Remote(await self.client_.open(self._timeout_ms))
 
     async def __aexit__(self, *exc):
-        self._client.close()
+        self.client_.close()
 
 
 class _Client(ServiceClient):
-    def _arrived(self, result):
+    def arrived_(self, result):
         if type(result) is dict and _HANDLE in result:
             return _Proxy(self, result[_HANDLE])
         return result
