@@ -90,6 +90,7 @@ def test_numbers_that_are_named() -> None:
     for text, value in (
         (r"at most (\d+) bytes each", session._PAYLOAD),
         (r"at most (\d+) may be unanswered", session._REQUESTS),
+        (r"more than (\d+) bytes. CLOSED", session._PAYLOAD - session._NOTE_HEAD),
         (r"with at most (\d+) bytes of messages", session._REQUEST_BYTES),
         (r"beyond (\d+) open clients", session._CLIENTS),
         (r"A link begins with (\d+)", session._CREDITS),
