@@ -246,6 +246,17 @@ def test_the_wrong_board_is_refused_before_anything_is_written(
     assert not config.devices()
 
 
+def test_a_chip_where_no_stub_starts_is_flashed_by_its_rom(
+    chip: FakeEsp32, port: str, firmware: str, said: Said
+) -> None:
+    chip.fails_at = "MEM_DATA"
+    arguments = ["--port", port, "--firmware", firmware, "--name", "desk", "--wait", "0"]
+    assert flash(*arguments, "--console", "/dev/ttyUSB7") == 0
+    assert "the chip's ROM has to do" in said()[1]
+    assert settings(chip)["name"] == "desk"
+    assert config.devices()[0].console == "/dev/ttyUSB7"
+
+
 def test_a_failed_write_remembers_nothing(
     chip: FakeEsp32, port: str, firmware: str, said: Said
 ) -> None:

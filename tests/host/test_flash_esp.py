@@ -130,6 +130,11 @@ def fails(action: object, kind: type[UserError], *says: str) -> UserError:
     return caught.value
 
 
+def test_a_stub_that_does_not_start_is_told_apart(line: esp.Line, chip: FakeEsp32) -> None:
+    chip.fails_at = "MEM_DATA"
+    fails(lambda: esp.detect(line), esp.StubFailed, "try --no-stub")
+
+
 def test_another_chip_than_the_one_asked_for(line: esp.Line) -> None:
     fails(
         lambda: esp.write(line, "esp32c3", [FILES], progress=silent),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import struct
@@ -13,7 +14,7 @@ from kod.errors import Unreachable, UserError
 _ANSWER_S = 10  # an erase of the flash may come between a command and its answer
 _PROMPT_S = 4  # seconds to a prompt; a start takes 2
 _TRIES = 3
-_CHUNK = 1024  # bytes of a file in one command; a device has little RAM to parse it in
+_CHUNK = 1536  # bytes of a file in one command; a device has little RAM to parse it in
 
 
 class Refused(UserError):
@@ -118,7 +119,12 @@ class Repl:
         return bytes(self._do(self._transport.fs_readfile, path, 512))
 
     def write(self, path: str, data: bytes) -> None:
-        self._do(self._transport.fs_writefile, path, data, _CHUNK)
+        """Writes a file; base64 needs a third of the line that mpremote's own way needs."""
+        self.run(f"from binascii import a2b_base64 as _b\n_f = open({path!r}, 'wb')")
+        for at in range(0, len(data), _CHUNK):
+            text = base64.b64encode(data[at : at + _CHUNK]).decode()
+            self.run(f"_f.write(_b('{text}'))")
+        self.run("_f.close()")
 
     def send(self, code: str) -> None:
         """Runs `code` there without waiting for its end: it restarts the device."""

@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--no-stub", action="store_true", help="talk to the chip's ROM alone: slower")
     add("--flash-size", metavar="SIZE", help="as 4MB, when esptool cannot find it out")
+    add("--console", metavar="PORT", help="where its console is, when it is not at --port")
     add_wait(parser)
 
 
@@ -273,7 +274,12 @@ def _flash(args: argparse.Namespace, out: Output) -> int:
     line = _line(args, port)
     wifi = wifi_of(args, ask=not args.keep)
     out.note(f"looking at the chip on {port}")
-    chip = esp.detect(line)
+    try:
+        chip = esp.detect(line)
+    except esp.StubFailed:
+        out.note("esptool's helper does not start there: the chip's ROM has to do (slower)")
+        line = replace(line, stub=False)
+        chip = esp.detect(line)
     size = _flash_size(args, chip)
     out.note(f"{boards.CHIPS[chip.name][0]} ({chip.mac}), {boards.size_text(size)} of flash")
     if wanted and wanted.chip != chip.name:
@@ -287,16 +293,19 @@ def _flash(args: argparse.Namespace, out: Output) -> int:
     if args.keep:
         before, settings = _kept(args, line, chip, board, loaded.partitions, size, wifi, out)
     if settings is None:
-        settings = plan.new_settings(args.name or name_before(port), wifi or [])
+        settings = plan.new_settings(args.name or name_before(args.console or port), wifi or [])
     made = plan.make(board, loaded, size, settings, before=before, erase=args.erase)
     for text in made.lines():
         out.note(text)
+    total = sum(len(piece.data) for piece in made.pieces)
+    out.note(f"writing {total >> 10} KB at {line.baud} baud")
     esp.write(line, chip.name, made.pieces, erase=args.erase, progress=progress(out))
-    known = _remember(made, port)
+    console = args.console or port
+    known = _remember(made, console)
     out.note("written and verified")
     if args.wait <= 0 or args.after == "no-reset":
-        return _done(made, known, out, "not waited for; press EN (RST) to start it")
-    return _wait(args, made, known, port, out)
+        return _done(made, known, out, "not waited for; press EN (RST) if it does not start")
+    return _wait(args, made, known, console, out)
 
 
 def choose_port(args: argparse.Namespace, out: Output) -> str:

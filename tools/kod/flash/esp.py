@@ -26,6 +26,11 @@ _ESPTOOL = [sys.executable, "-m", "esptool"]
 _WRITING = re.compile(r"Writing at 0x([0-9a-f]+)")
 _PERCENT = re.compile(r"(\d+)(?:\.\d+)?\s?%")
 
+
+class StubFailed(UserError):
+    """The program that esptool runs in the chip's RAM does not start; its ROM may do without."""
+
+
 Progress = Callable[[str, int, int], None]  # what, bytes done, bytes in all
 
 
@@ -218,6 +223,8 @@ def failure(output: str, line: Line) -> UserError:
             f"no boot loader answers on {port}; hold the BOOT button, press and release EN "
             "(RST), release BOOT, and run the command again"
         )
+    if re.search(r"Failed to (?:start stub|enter RAM|write to target RAM|leave RAM)", flat):
+        return StubFailed(f"esptool's helper does not start in the chip on {port}; try --no-stub")
     if re.search(r"Failed to (?:write|enter (?:compressed )?flash|erase|leave)", flat):
         found = re.search(r"A fatal error occurred: (Failed to [^.]*?)(?: \(result|\.|$)", flat)
         what = found.group(1) if found else "a write failed"
