@@ -60,18 +60,18 @@ class Cipher:
         self._sent = self._received = 0
 
     def seal(self, payload):
-        """The frame for `payload` (at most 2048 bytes), as a memoryview."""
+        """The frame for `payload` (bytes, at most 2048), as a bytearray."""
         size = len(payload)
         end = (size + 31 & ~15) + 2
-        frame = memoryview(bytearray(end + _MAC))
+        frame = bytearray(end + _MAC)
         frame[:2] = (end - 2).to_bytes(2, "big")
         frame[2:16] = urandom(14)
         frame[16:18] = size.to_bytes(2, "big")
         frame[18 : 18 + size] = payload
-        self._encrypt(frame[2:end], frame[2:end])
+        view = memoryview(frame)[:end]
+        self._encrypt(view[2:], view[2:])
         self._sent += 1
-        mac = self._protect(self._sent.to_bytes(8, "big"), frame[:end])
-        frame[end:] = mac[:_MAC]
+        frame[end:] = self._protect(self._sent.to_bytes(8, "big"), view)[:_MAC]
         return frame
 
     def open(self, frame):

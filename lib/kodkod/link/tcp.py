@@ -66,7 +66,7 @@ class Carrier:
 
     async def send(self, payload):
         """Send one payload; one task at a time."""
-        await _write(self._sock, self._cipher.seal(payload))
+        await _write(self._sock, memoryview(self._cipher.seal(payload)))
 
     def close(self):
         """Hang up."""
