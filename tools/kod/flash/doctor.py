@@ -190,7 +190,7 @@ def console(port: str, seconds: float = 3.0) -> Finding:
         heard.line(text)
     if heard.trouble:
         return Finding(BAD, port, heard.trouble, "kod flash writes it anew")
-    if heard.up:
+    if heard.up or heard.speaks:
         return Finding(OK, port, "Kodkod runs there")
     if heard.prompt:
         return Finding(OK, port, "shows MicroPython's prompt", "kod setup puts Kodkod there")

@@ -24,7 +24,9 @@ _SILENT_S = 9.0  # then the lines do not reset it: somebody must press EN
 _PULSE_S = 0.1
 _REOPEN_S = 0.5  # native USB goes away with a reset and comes back as the same or another port
 _ADDRESS = re.compile(r"\b(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})(?::(\d{1,5}))?\b")
-_UP = re.compile(r"\[?kodkod\b", re.IGNORECASE)  # what Kodkod itself says, not a path
+_SPEAKS = re.compile(r"\[?kodkod\b")  # what Kodkod itself says, not a path
+_UP = re.compile(r"\[?kodkod\b.*\b(?:up|ready|at \d)")
+_KEPT = 200  # lines
 _PROMPT = re.compile(r"^>>> ?$")
 _BOOT_LOOP = re.compile(r"invalid header: 0x|flash read err|No bootable app")
 _DOWNLOAD = re.compile(r"waiting for download", re.IGNORECASE)
@@ -36,6 +38,7 @@ class Heard:
 
     lines: list[str] = field(default_factory=list)
     anything: bool = False
+    speaks: bool = False  # its kernel runs, but nobody answered yet
     up: bool = False
     prompt: bool = False
     host: str = ""
@@ -44,15 +47,17 @@ class Heard:
 
     def line(self, text: str) -> None:
         """Takes in one line of the console."""
-        self.lines.append(text)
+        self.lines = [*self.lines[1 - _KEPT :], text]
         if _BOOT_LOOP.search(text):
             self.trouble = f"it finds no firmware in its flash ('{text}')"
         elif _DOWNLOAD.search(text):
             self.trouble = "it is in download mode: let go of BOOT, then press EN (RST)"
-        elif text.startswith("Traceback"):
+        elif "Traceback (most recent" in text:
             self.trouble = "its start failed; the console shows why"
         if _PROMPT.match(text):
             self.prompt = True
+        if _SPEAKS.match(text) and "Traceback" not in text:
+            self.speaks = True
         if _UP.match(text):
             self.up = True
             self.trouble = ""
@@ -99,6 +104,7 @@ def wait(
                 _ask(console, known, heard)
     finally:
         console.close()
+    heard.up = heard.up or (heard.speaks and not heard.trouble)
     return heard
 
 
