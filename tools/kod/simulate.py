@@ -32,6 +32,7 @@ DEFAULT_BAUD = 115200
 RING = 260  # bytes the console of an ESP32 keeps before it drops (reference: micropython.md)
 RESET = 75  # the device asks to be started again
 
+RTC = "rtc.bin"  # memory that outlives a reset and not a power cut; lib/kodkod/port/unix.py
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _BOOT_MARK = ".library"
 _GRACE = 2.0  # seconds until a device that was told to end is ended by force
@@ -294,6 +295,8 @@ class Process:
 
     def __init__(self, flash: Flash, heap: str | None, reset_cause: str) -> None:
         self.ring = FakeReceiveRing()
+        ctrl_c, self._ctrl_c = os.pipe()
+        os.set_blocking(ctrl_c, False)
         self.output, slave = os.openpty()
         tty.setraw(slave)
         command = [micropython.unix_port()]
@@ -304,6 +307,7 @@ class Process:
             **os.environ,
             "KODKOD_ROOT": folder,
             "KODKOD_RESET_CAUSE": reset_cause,
+            "KODKOD_CTRL_C": str(ctrl_c),
             "MICROPYPATH": f".frozen:{folder}/lib",
         }
         self.started = time.monotonic()
@@ -317,9 +321,11 @@ class Process:
                 stderr=slave,
                 start_new_session=True,
                 preexec_fn=_take_terminal,
+                pass_fds=(ctrl_c,),
             )
         finally:
             os.close(slave)
+            os.close(ctrl_c)
         os.set_blocking(self.output, False)
 
     @property
@@ -328,6 +334,17 @@ class Process:
 
     def exit_code(self) -> int | None:
         return self._child.poll()
+
+    def receive(self, data: bytes) -> None:
+        """Takes bytes from the console. While typed code runs there, a Ctrl-C interrupts it."""
+        if b"\x03" in data and self._is_typing:
+            os.write(self._ctrl_c, b"\x03")
+            data = data.replace(b"\x03", b"")
+        self.ring.push(data)
+
+    @property
+    def _is_typing(self) -> bool:
+        return bool(termios.tcgetattr(self.output)[3] & termios.ISIG)
 
     def read(self, limit: int) -> bytes:
         try:
@@ -346,6 +363,7 @@ class Process:
 
     def close(self) -> None:
         self.ring.close()
+        os.close(self._ctrl_c)
         os.close(self.output)
 
     def _signal(self, number: int) -> None:
@@ -389,6 +407,7 @@ class Simulator:
 
     def _run(self, console: Console, wake: int) -> int:
         cause = "power"
+        (self.flash.folder / RTC).unlink(missing_ok=True)
         while True:
             process = Process(self.flash, self._heap, cause)
             try:
@@ -435,7 +454,7 @@ class Simulator:
             if wake in ready:
                 os.read(wake, 512)
             if console.master in ready:
-                process.ring.push(console.read(console.towards.allowance()))
+                process.receive(console.read(console.towards.allowance()))
             if process.output in ready:
                 self._forward(console, process.read(console.away.allowance() or 16))
 

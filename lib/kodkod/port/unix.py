@@ -9,15 +9,24 @@ import time
 import micropython
 import uctypes
 
+from kodkod.port import unix_console
 from kodkod.port.clock import uptime_ms  # noqa: F401
+from kodkod.port.unix_console import console_ctrl_c  # noqa: F401
 
 CHIP = "unix"
 BIND = "127.0.0.1"  # the address that the link listens on
-ROOT = os.getenv("KODKOD_ROOT") or ""  # the folder that stands for the flash
+ROOT = ""
 RESET_CODE = 75  # exit code that asks the simulator to start the device again
 _TICK_MS = 10
 
 _guard = None
+
+try:  # before the root is another
+    _stat = open("/proc/self/stat")  # noqa: SIM115
+except OSError:
+    _stat = None
+if os.getenv("KODKOD_ROOT"):  # the folder that stands for the flash
+    unix_console.mount_flash(os.getenv("KODKOD_ROOT"))
 
 
 def radio(hostname):
@@ -138,11 +147,10 @@ def _look(guard):
 
 def _sleeps():
     # Whether the main thread waits in a system call (time.sleep, say), where no callback runs.
-    try:
-        with open("/proc/self/stat") as file:
-            return ") S " in file.read()
-    except OSError:
+    if _stat is None:
         return True
+    _stat.seek(0)
+    return ") S " in _stat.read()
 
 
 def _signal(guard):

@@ -8,6 +8,7 @@ from kodkod import port
 from kodkod.apps import kernel as kernels
 from kodkod.apps import logs, trouble
 from kodkod.apps.supervisor import Supervisor
+from kodkod.link.console import Console
 from kodkod.storage.catalog import Catalog
 from kodkod.storage.store import Store
 from kodkod.system import settings
@@ -23,13 +24,19 @@ _LASTED_MS = const(30000)
 def main():
     """Run the device; returns only when the kernel is told to end, with its exit code."""
     kernel = kernels.start()
-    logs.followers.append(_console)
-    kernel.task(kernel.system, _boot(kernel, settings.load()))
-    return kernel.run()
+    config = settings.load()
+    console = Console(kernel, _hello(config), config.get("console_limit_ms", 30000))
+    kernel.task(kernel.system, console.serve())
+    kernel.task(kernel.system, _boot(kernel, config))
+    try:
+        return kernel.run()
+    finally:
+        console.flush()
 
 
-def _console(line):
-    logs.native("[{}] {}".format(line[3], line[4]))
+def _hello(config):
+    # What a link tells its host of this device first.
+    return {"name": config["name"], "id": config["id"], "chip": port.CHIP}
 
 
 async def _boot(kernel, config):
@@ -83,5 +90,4 @@ async def _serve(kernel, config):
     def start_app(name, coro):
         return kernel.start(kernel.app(name), coro)
 
-    hello = {"name": config["name"], "id": config["id"], "chip": port.CHIP}
-    await tcp.serve(config["port"], key, hello, start_app, port.BIND)
+    await tcp.serve(config["port"], key, _hello(config), start_app, port.BIND)

@@ -1,0 +1,167 @@
+# Frames of kod on the console: one session at a time, over a line that may lose and garble.
+# Loaded at the first zero byte; gone when the session has ended, or when there was none.
+
+import asyncio
+from os import urandom
+from time import ticks_diff, ticks_ms
+
+from micropython import const
+
+from kodkod.channel import Signal
+from kodkod.link.frames import Splitter
+from kodkod.link.line import Line, welcome
+from kodkod.link.remote import open_client
+from kodkod.link.session import Session
+
+_FRAME = const(320)  # bytes of the longest, and more
+_PIECE = const(180)
+_WINDOW = const(400)
+_TICK_MS = const(50)
+_QUIET_MS = const(100)  # then what may have been the beginning of a frame is text
+_GONE_MS = const(8000)  # without a frame; kod says something every 5 s
+_PAYLOADS = const(4)  # that wait for the session
+_BATCH = const(64)  # bytes that are written before others get their turn
+_CONTROL = b"\r\n\x01\x02\x03"
+
+
+class _Carrier:
+    # A session's end of the cable, until the cable has another one.
+
+    def __init__(self, cable):
+        self._cable = cable
+        self.changed = Signal()
+        self.payloads = []
+
+    async def receive(self):
+        while not self.payloads:
+            if self._cable.carrier is not self:
+                raise EOFError
+            await self.changed.wait()
+        return self.payloads.pop(0)
+
+    async def send(self, payload):
+        cable = self._cable
+        if cable.carrier is self:
+            cable.line.send(payload)
+            cable.wake.set()
+            while cable.carrier is self and cable.line.waiting:
+                await self.changed.wait()
+        if cable.carrier is not self:
+            raise OSError
+
+    def close(self):
+        if self._cable.carrier is self:
+            self._cable.end()
+
+
+class Cable:
+    """Takes what comes in from a zero byte on, until nothing of it is a frame."""
+
+    def __init__(self, console):
+        self._console = console
+        self._splitter = Splitter(_FRAME, self._text)
+        self._strange = b""  # what came and was no frame
+        self._heard = self._framed = ticks_ms()
+        self._tag = urandom(1)[0]
+        self._nonce = None
+        self._answer = None  # to the last opening
+        self._due = False  # it is to be sent
+        self._stale = False  # whoever typed before went away without a word
+        self.line = None
+        self.carrier = None
+        self.wake = Signal()
+        console.kernel.task(console.kernel.system, self._run())
+
+    def feed(self, data):
+        """Take bytes."""
+        self._heard = ticks_ms()
+        for packet in self._splitter.feed(data):
+            self._framed = self._heard
+            self._strange = b""
+            opening = welcome(packet, self._tag + 1 & 255)
+            carrier = self.carrier
+            if opening:
+                self._open(*opening)
+            elif carrier and len(carrier.payloads) < _PAYLOADS:
+                payload = self.line.feed(packet, self._heard)
+                if payload is not None:
+                    carrier.payloads.append(payload)
+                carrier.changed.set()
+        self.wake.set()
+
+    def _open(self, nonce, answer, known):
+        # The same opening again: its answer was lost.
+        if nonce != self._nonce:
+            self._nonce = nonce
+            self._answer = answer
+            self._tag = self._tag + 1 & 255
+            self.end()
+            if known:
+                self._stale = True
+                self.line = Line(self._tag, _PIECE, _WINDOW)
+                self.carrier = _Carrier(self)
+                kernel = self._console.kernel
+                session = Session(self.carrier, self._console.hello, open_client)
+                kernel.start(kernel.app("host:console"), session.run())
+        self._due = True
+
+    def end(self):
+        """End the session, if there is one."""
+        carrier, line = self.carrier, self.line
+        if carrier:
+            last = line.poll(ticks_ms())
+            if last:
+                self._console.write(last)
+            self.carrier = self.line = None
+            carrier.changed.set()
+
+    def _text(self, data):
+        self._strange = (self._strange + bytes(data))[-_FRAME:]
+
+    async def _run(self):
+        # Writes what is due, and looks at the clock.
+        while True:
+            now = ticks_ms()
+            data = None
+            if self._due:
+                self._due = False
+                data = self._answer
+            elif self.line:
+                data = self.line.poll(now)
+            if data:
+                await self._put(data)
+                continue
+            if self._stale:
+                self._stale = False
+                await self._console.abandon()
+            if ticks_diff(now, self._heard) > _QUIET_MS:
+                self._splitter.flush()
+                gone = ticks_diff(now, self._framed) > _GONE_MS
+                if self._strange:
+                    await self._typed(gone)
+                    continue
+                if gone:
+                    self.end()
+                if not self.carrier:
+                    self._console.uncable()
+                    return
+            await self.wake.wait(_TICK_MS)
+
+    async def _typed(self, gone):
+        # In a session it is noise, unless it is how mpremote begins.
+        text, self._strange = self._strange, b""
+        if self.carrier:
+            if not gone and (text.strip(_CONTROL) or b"\r\x03" not in text):
+                return
+            self.end()
+        for byte in text:
+            await self._console.type(byte)
+
+    async def _put(self, data):
+        # No faster than a slow line takes it: a full one would stop the device.
+        data = memoryview(data)
+        while data:
+            some = data[:_BATCH]
+            self._console.write(some)
+            data = data[_BATCH:]
+            await asyncio.sleep_ms(len(some) // 12)

@@ -1,0 +1,214 @@
+# The console: frames of kod, mpremote's raw REPL and a person's prompt on one stream of bytes.
+# What serves each is loaded when it is used and unloaded after; only this stays.
+
+import asyncio
+import select
+import sys
+
+from micropython import const
+
+from kodkod import port
+from kodkod.apps import logs
+from kodkod.channel import Signal
+
+_BATCH = const(64)  # bytes that are read before others get their turn
+_REST_MS = const(60000)  # without input, until what it needed is unloaded
+
+
+def _until_readable(stream):
+    # A generator can be awaited here, and this one waits as asyncio's streams do.
+    yield asyncio.core._io_queue.queue_read(stream)
+
+
+class Console:
+    """Serves sys.stdin and sys.stdout. `hello` is what a session tells its host first;
+    `limit_ms` bounds one step of typed code (0: nothing does)."""
+
+    def __init__(self, kernel, hello, limit_ms=30000):
+        self.kernel = kernel
+        self.hello = hello
+        self.limit_ms = limit_ms
+        self.mode = None  # who takes what is typed: Repl, RawRepl, or None at an empty prompt
+        self.cable = None  # who takes frames, while there are any
+        self.typed = None  # the record and the namespace of typed code
+        self.prompt = ""  # what stands there in no mode
+        self._shown = 0  # number of the log's last line that was shown, or counted as lost
+        self._news = Signal()
+        self._heard = port.uptime_ms()
+        self._in = sys.stdin.buffer
+        self._out = sys.stdout.buffer
+        self._byte = bytearray(1)
+        poller = select.poll()
+        poller.register(self._in, select.POLLIN)
+        self._poll = poller.ipoll
+
+    # Bytes
+
+    def read(self):
+        """A byte that has come, or -1."""
+        for _ in self._poll(0):
+            if self._in.readinto(self._byte):
+                return self._byte[0]
+            raise EOFError
+        return -1
+
+    def write(self, data):
+        """Write text or bytes as they are."""
+        self._out.write(data)
+
+    def say(self, text):
+        """Write text whose lines end with LF."""
+        self._out.write(text.replace("\n", "\r\n"))
+
+    # Parts
+
+    def load(self, name):
+        """A part of the console, by the name of its module."""
+        return __import__("kodkod.link." + name, None, None, (name,))
+
+    def unload(self, *names):
+        """Forget parts that are no longer used."""
+        package = sys.modules["kodkod.link"]
+        for name in names:
+            if sys.modules.pop("kodkod.link." + name, None):
+                delattr(package, name)
+
+    def begin(self):
+        """The record and the namespace of typed code, made when they are first needed."""
+        if not self.typed:
+            self.typed = self.load("typed").Typed(self)
+        return self.typed
+
+    def rest(self):
+        """Nobody is typing any more."""
+        self.mode = None
+        self.unload("repl", "rawrepl")
+
+    async def abandon(self):
+        """Another host has come: what mpremote left without a word is cleaned up."""
+        raw = self.mode and not self.mode.shows
+        if raw:
+            self.rest()
+        if self.typed and (self.typed.unmount() or raw):
+            await self.typed.reset()
+
+    def uncable(self):
+        """No frames any more."""
+        self.cable = None
+        self.unload("cable", "line", "frames")
+        self._news.set()
+
+    # Input
+
+    async def serve(self):
+        """Serve for as long as there is a console."""
+        logs.followers.append(self._line)
+        self.kernel.task(self.kernel.system, self._tell())
+        while True:
+            try:
+                await _until_readable(sys.stdin)
+                await self._take()
+            except EOFError:
+                return
+            except KeyboardInterrupt:  # a Ctrl-C a moment too late
+                pass
+            except Exception as exc:
+                self.mode = None
+                self.kernel.log_exception(None, exc, "console")
+
+    async def _take(self):
+        self._heard = port.uptime_ms()
+        for _ in range(_BATCH):
+            byte = self.read()
+            if byte < 0:
+                return
+            if not self.cable:
+                if byte:
+                    await self.type(byte)
+                    continue
+                self.cable = self.load("cable").Cable(self)
+            data = bytearray()
+            while byte >= 0:
+                data.append(byte)
+                byte = self.read() if len(data) < _BATCH else -1
+            self.cable.feed(data)
+            return
+
+    async def type(self, byte):
+        """Take a byte that a person or mpremote typed."""
+        mode = self.mode
+        if not mode:
+            if byte == 3 or byte == 13:
+                self.prompt = ">>> "
+                self.write("\r\n>>> ")
+                return
+            if byte == 1:
+                mode = self.load("rawrepl").RawRepl(self)
+            else:
+                mode = self.load("repl").Repl(self)
+            self.mode = mode
+        job = mode.feed(byte)
+        if job == "reset":
+            await self.begin().reset()
+            mode.done(None)
+        elif job:
+            typed = self.begin()
+            try:
+                self.kernel.call4(typed.record(), typed.step, job, mode.source, None, None)
+            except Exception as exc:  # the record has ended
+                typed.error = exc
+            mode.done(typed.report())
+        self._news.set()
+
+    # Lines of the log: shown while nobody else uses the line
+
+    def _line(self, line):
+        self._news.set()
+
+    async def _tell(self):
+        while True:
+            await self._news.wait(_REST_MS)
+            while not self.cable and (not self.mode or self.mode.shows):
+                line = self._next()
+                if not line:
+                    break
+                await asyncio.sleep_ms(self._show(line))
+            if port.uptime_ms() - self._heard > _REST_MS and not self.cable:
+                self._unuse()
+
+    def _next(self):
+        for line in logs.lines:
+            if line[0] > self._shown:
+                return line
+
+    def _show(self, line):
+        # Returns the ms that a line of 115200 baud needs for it.
+        text = "[{}] {}\n".format(line[3], line[4])
+        lost = line[0] - self._shown - 1
+        if lost:
+            text = "({} lines lost)\n{}".format(lost, text)
+        self._shown = line[0]
+        typing = self.typed and self.typed.typing
+        if not typing and (self.mode or self.prompt):
+            text = "\r\x1b[K" + text
+        self.say(text)
+        if not typing:
+            self.write(self.mode.line() if self.mode else self.prompt)
+        return len(text) // 11
+
+    def _unuse(self):
+        if self.mode and self.mode.shows and self.mode.idle:
+            self.rest()
+        if not self.mode:
+            self.prompt = ""
+            if self.typed and self.typed.idle:
+                self.typed = None
+                self.unload("typed")
+
+    def flush(self):
+        """The kernel has ended: show what was not."""
+        if not self.cable and (not self.mode or self.mode.shows):
+            line = self._next()
+            while line:
+                self._show(line)
+                line = self._next()

@@ -1,0 +1,336 @@
+# The prompt for a person: editing, history, completion, paste mode. Keys and answers are those of
+# MicroPython's own (shared/readline, shared/runtime/pyexec.c, py/repl.c).
+
+import builtins
+
+from micropython import const
+
+_CTRL_A = const(1)
+_CTRL_B = const(2)
+_CTRL_C = const(3)
+_CTRL_D = const(4)
+_CTRL_E = const(5)
+_TAB = const(9)
+_ENTER = const(13)
+_ESCAPE = const(27)
+_HISTORY = const(8)
+_PROMPT = ">>> "
+_MORE = "... "
+_PASTED = "=== "
+_COMPOUND = ("if", "while", "for", "try", "with", "def", "class", "async", "@")
+_KEYS = {"A": "_older", "B": "_newer", "C": "_right", "D": "_left", "H": "_home", "F": "_end"}
+_KEYS.update({"1~": "_home", "7~": "_home", "4~": "_end", "8~": "_end", "3~": "_delete"})
+
+
+class Repl:
+    """Edits a line; `source` is what is to be run once it is complete."""
+
+    shows = True  # lines of the log may appear
+
+    def __init__(self, console):
+        self.console = console
+        self._write = console.write
+        self._text = ""  # the line
+        self._at = 0  # where the cursor is in it
+        self._lines = []  # those before it, of one statement or paste
+        self._prompt = _PROMPT
+        self._keys = None  # of an escape sequence
+        self._part = b""  # of a character of several bytes
+        self._history = []
+        self._back = 0  # how far back in it
+        self._word = None
+        self.source = ""
+        if not console.prompt:
+            self._write("\r\n" + _PROMPT)
+
+    @property
+    def idle(self):
+        """Nothing typed would be lost."""
+        return not self._text and not self._lines
+
+    def line(self):
+        """The prompt and the line, as they stand there."""
+        if self._prompt is _PASTED:
+            return _PASTED + self._text
+        back = len(self._text) - self._at
+        return self._prompt + self._text + ("\x1b[{}D".format(back) if back else "")
+
+    def feed(self, byte):
+        """Take a byte; what is to be done with `source`: "single", "exec", "reset", or None."""
+        if self._prompt is _PASTED:
+            return self._paste(byte)
+        if self._keys is not None:
+            self._escape(chr(byte))
+        elif byte >= 32 and byte != 127:
+            self._character(byte)
+        elif byte == _ENTER:
+            return self._enter()
+        elif byte == _CTRL_C:
+            self._again("\r\n")
+        elif byte == _TAB:
+            return self._tab()
+        elif byte == 8 or byte == 127:
+            if self._at:
+                # What was indented is unindented.
+                blank = not self._text[: self._at].strip(" ") and self._at % 4 == 0
+                self._cut(self._at - (4 if blank else 1), self._at)
+        elif byte == _ESCAPE:
+            self._keys = ""
+        elif self._text or self._lines:
+            self._control(byte)
+        else:
+            return self._command(byte)
+
+    def _command(self, byte):
+        # A control character on an empty line.
+        console = self.console
+        if byte == _CTRL_A:
+            console.rest()
+            console.write("\r\n")
+            console.mode = console.load("rawrepl").RawRepl(console)
+            return console.mode.feed(byte)
+        if byte == _CTRL_B:
+            self._write("\r\n" + console.begin().banner())
+        elif byte == _CTRL_D:
+            self._write("\r\n")
+            return "reset"
+        elif byte == _CTRL_E:
+            self._prompt = _PASTED
+            self._write("\r\npaste mode; Ctrl-C to cancel, Ctrl-D to finish\r\n" + _PASTED)
+
+    def _control(self, byte):
+        end = len(self._text)
+        if byte == _CTRL_A:
+            self._move(0)
+        elif byte == _CTRL_E:
+            self._move(end)
+        elif byte == _CTRL_B:
+            self._left()
+        elif byte == 6:
+            self._right()
+        elif byte == _CTRL_D:
+            self._delete()
+        elif byte == 11:
+            self._cut(self._at, end)
+        elif byte == 21:
+            self._cut(0, self._at)
+        elif byte == 14:
+            self._newer()
+        elif byte == 16:
+            self._older()
+
+    def _character(self, byte):
+        if byte > 127:
+            self._part += bytes((byte,))
+            try:
+                text = str(self._part, "utf-8")
+            except UnicodeError:
+                if len(self._part) > 3:
+                    self._part = b""
+                return
+            self._part = b""
+        else:
+            text = chr(byte)
+        self._insert(text)
+
+    # Editing
+
+    def _insert(self, text):
+        rest = self._text[self._at :]
+        self._text = self._text[: self._at] + text + rest
+        self._at += len(text)
+        self._write(text + rest + "\b" * len(rest))
+
+    def _cut(self, start, end):
+        if start >= end:
+            return
+        rest = self._text[end:]
+        self._write("\b" * (self._at - start) + rest + "\x1b[K" + "\b" * len(rest))
+        self._text = self._text[:start] + rest
+        self._at = start
+
+    def _move(self, at):
+        if 0 <= at <= len(self._text):
+            self._write("\b" * (self._at - at) + self._text[self._at : at])
+            self._at = at
+
+    def _left(self):
+        self._move(self._at - 1)
+
+    def _right(self):
+        self._move(self._at + 1)
+
+    def _home(self):
+        self._move(0)
+
+    def _end(self):
+        self._move(len(self._text))
+
+    def _delete(self):
+        if self._at < len(self._text):
+            self._move(self._at + 1)
+            self._cut(self._at - 1, self._at)
+
+    def _older(self):
+        self._recall(self._back + 1)
+
+    def _newer(self):
+        self._recall(self._back - 1)
+
+    def _recall(self, back):
+        if 0 <= back <= len(self._history):
+            self._back = back
+            self._end()
+            self._cut(0, self._at)
+            if back:
+                self._insert(self._history[-back])
+
+    def _escape(self, char):
+        keys = self._keys + char
+        if char in "[O" if len(keys) == 1 else len(keys) < 4 and char.isdigit():
+            self._keys = keys
+            return
+        self._keys = None
+        action = _KEYS.get(keys[1:])
+        if action:
+            getattr(self, action)()
+
+    # Lines
+
+    def _again(self, before=""):
+        self._text = ""
+        self._at = self._back = 0
+        self._lines = []
+        self._prompt = _PROMPT
+        self._write(before + _PROMPT)
+
+    def _enter(self):
+        text = self._text
+        self._write("\r\n")
+        self._text = ""
+        self._at = self._back = 0
+        if text.strip() and text not in self._history[-1:]:
+            self._history = (self._history + [text])[-_HISTORY:]
+        self._lines.append(text)
+        source = "\n".join(self._lines)
+        if not source.strip():
+            self._again()
+        elif _goes_on(source):
+            self._prompt = _MORE
+            indent = (len(text) - len(text.lstrip(" "))) // 4
+            if text.rstrip().endswith(":"):
+                indent += 1
+            self._text = " " * (4 * indent)
+            self._at = len(self._text)
+            self._write(_MORE + self._text)
+        else:
+            self.source = source + "\n"
+            return "single"
+
+    def _paste(self, byte):
+        if byte == _CTRL_C:
+            self._again("\r\n")
+        elif byte == _CTRL_D:
+            self._write("\r\n")
+            self.source = "\n".join(self._lines + [self._text])
+            return "exec"
+        elif byte == _ENTER:
+            self._lines.append(self._text)
+            self._text = ""
+            self._write("\r\n" + _PASTED)
+        elif byte >= 32 or byte == _TAB:
+            self._at = len(self._text)
+            self._character(byte)
+
+    def done(self, error):
+        """The job is done; None: it was a reset."""
+        if self._word is not None:
+            self._completed()
+            return
+        self.source = ""
+        if error is None:
+            self._again("MPY: soft reboot\r\n" + self.console.begin().banner()[: -len(_PROMPT)])
+        else:
+            self.console.say(error)
+            self._again()
+
+    # Completion: looking for names may run code of whoever typed it, so it is a step as well
+
+    def _tab(self):
+        before = self._text[: self._at]
+        if not before.strip():
+            self._insert("    ")
+            return None
+        start = self._at
+        while start and (before[start - 1].isalpha() or before[start - 1] in "_.0123456789"):
+            start -= 1
+        self._word = before[start:]
+        self._found = []
+        return self._look
+
+    def _look(self):
+        *path, start = self._word.split(".")
+        names = self.console.typed.names
+        if path:
+            names = names[path[0]] if path[0] in names else getattr(builtins, path[0])
+            for name in path[1:]:
+                names = getattr(names, name)
+            found = dir(names)
+        else:
+            found = list(names) + dir(builtins) + ["import "]
+        self._found = sorted(
+            [n for n in set(found) if n.startswith(start) and (start or n[0] != "_")]
+        )
+
+    def _completed(self):
+        start = self._word.split(".")[-1]
+        self._word = None
+        found = self._found
+        if not found:
+            return
+        common = found[0]
+        for name in found[1:]:
+            while not name.startswith(common):
+                common = common[:-1]
+        if len(common) > len(start):
+            self._insert(common[len(start) :])
+        elif len(found) > 1:
+            text = ""
+            for at, name in enumerate(found):
+                text += name + ("\r\n" if at % 4 == 3 else " " * max(1, 18 - len(name)))
+            self._write("\r\n" + text.rstrip() + "\r\n" + self.line())
+
+
+def _goes_on(source):
+    # Whether a statement needs more lines: py/repl.c, mp_repl_continue_with_input.
+    word = ""
+    for char in source:
+        if not (char.isalpha() or char in "_@"):
+            break
+        word += char
+    compound = word in _COMPOUND or word[:1] == "@"
+    depth = 0
+    quote = ""
+    at = 0
+    while at < len(source):
+        char = source[at]
+        if quote:
+            if char == "\\":
+                at += 1
+            elif source[at : at + len(quote)] == quote:
+                at += len(quote) - 1
+                quote = ""
+        elif char in "'\"":
+            quote = char * 3 if source[at : at + 3] == char * 3 else char
+            at += len(quote) - 1
+        elif char in "([{":
+            depth += 1
+        elif char in ")]}":
+            depth -= 1
+        elif char == "#":
+            while at + 1 < len(source) and source[at + 1] != "\n":
+                at += 1
+        at += 1
+    if len(quote) == 3 or depth > 0 or source.endswith("\\"):
+        return True
+    return compound and source.split("\n")[-1].strip() != ""

@@ -1,0 +1,196 @@
+# Code that is typed: it runs as one step of a record of its own, in a namespace of its own.
+# asyncio.run in it drives the kernel's loop from inside that step.
+
+import asyncio
+import gc
+import io
+import os
+import sys
+from time import ticks_us
+
+from micropython import const
+
+from kodkod import port
+from kodkod.apps import logs
+from kodkod.channel import Signal
+from kodkod.link.views import Views
+
+_DONE = "done"
+_LOOK_MS = const(20)  # between looks for a Ctrl-C during asyncio.run
+
+# Modules that are the same for all; what else typed code imports is its own, until the reset.
+_SHARED = (
+    " kodkod asyncio sys micropython machine os io struct time gc select socket network vfs esp"
+    " esp32 json hashlib binascii random math errno re collections array neopixel "
+)
+
+
+class _Names:
+    def __contains__(self, name):
+        return " {} ".format(name) not in _SHARED
+
+
+async def _keep():
+    # An app lives as long as it has a task.
+    await Signal().wait()
+
+
+class Typed:
+    """The record "console", renewed when it has ended, and what was typed there."""
+
+    def __init__(self, console):
+        self.console = console
+        self.kernel = console.kernel
+        self.names = {"__name__": "__main__"}
+        self.modules = {}
+        self.typing = False  # a step is under way
+        self.error = None  # what it raised
+        self._late = False  # the guard ended it
+        self._app = None
+        self._nested = False
+        self._interrupted = False
+
+    @property
+    def idle(self):
+        """Nothing of it would be missed."""
+        return len(self.names) == 1 and (not self._app or self._app.verdict)
+
+    def record(self):
+        """The app that typed code belongs to."""
+        app = self._app
+        if not app or app.verdict:
+            app = self._app = self.kernel.app("console")
+            app.limit = self.console.limit_ms
+            app.dir = ""
+            app.names = _Names()
+            app.modules = self.modules
+            app.facades = Views(self)
+            app.console = self
+            self.kernel.start(app, _keep())
+        return app
+
+    def step(self, job, source, _1, _2):
+        """Do the job: run the source as "exec" or "single", or call a function."""
+        self.typing = True
+        self._late = False
+        try:
+            try:
+                port.console_ctrl_c(True)
+                if callable(job):
+                    job()
+                else:
+                    exec(compile(bytes(source), "<stdin>", job), self.names)
+            finally:
+                port.console_ctrl_c(False)
+        except BaseException as exc:  # all that it raises is for who typed it
+            self.kernel.began = ticks_us()
+            self.error = exc
+            if isinstance(exc, KeyboardInterrupt):
+                self._late = self.kernel.guard.is_mine()
+        self.typing = False
+
+    def report(self):
+        """What the last step raised, as MicroPython shows it; "" for nothing."""
+        error, self.error = self.error, None
+        if error is None or isinstance(error, SystemExit):
+            return ""
+        text = io.StringIO()
+        sys.print_exception(error, text)
+        lines = [line for line in text.getvalue().split("\n") if 'File "kodkod/' not in line]
+        if self._late:
+            lines.insert(-1, "stopped: it took more than {} ms".format(self.console.limit_ms))
+        return "\n".join(lines)
+
+    def write(self, text):
+        """What typed code prints: shown if it runs now, else a line of its log."""
+        if self.typing:
+            self.console.say(text)
+        else:
+            logs.printed(self._app, text)
+
+    def run(self, coro):
+        """asyncio.run: drive the loop, everyone's tasks with it, until `coro` is done."""
+        if not self.typing or self._nested:
+            raise RuntimeError("asyncio.run inside a running task: await it instead")
+        kernel = self.kernel
+        core = asyncio.core
+        app = self._app
+        task = core.cur_task
+        outcome = []
+        port.console_ctrl_c(False)
+        self._nested = True
+        self._interrupted = False
+        inner = kernel.task(app, self._drive(coro, outcome))
+        watch = kernel.task(kernel.system, self._watch(inner))
+        kernel.current = None
+        kernel.run()
+        if kernel.error:
+            kernel._finished()
+        watch.cancel()
+        ended = kernel.ending is not _DONE
+        if not ended:
+            kernel.ending = None
+        core.cur_task = task
+        kernel.back = 0
+        kernel.began = ticks_us()
+        kernel.current = app
+        self._nested = False
+        port.console_ctrl_c(True)
+        if ended or not outcome:
+            raise SystemExit
+        result, error = outcome
+        if self._interrupted and isinstance(error, asyncio.CancelledError):
+            error = KeyboardInterrupt()
+        if error:
+            raise error
+        return result
+
+    async def _drive(self, coro, outcome):
+        try:
+            outcome[:] = await coro, None
+        except BaseException as exc:  # all that it raises is for who typed it
+            if isinstance(exc, KeyboardInterrupt):
+                self._late = self.kernel.guard.is_mine()
+            outcome[:] = None, exc
+        self.kernel.ending = _DONE
+
+    async def _watch(self, task):
+        # Nobody else reads the console now. A frame is from a host that has come anew.
+        while not self._app.reason:
+            await asyncio.sleep_ms(_LOOK_MS)
+            byte = self.console.read()
+            while byte >= 0:
+                if byte == 3 or byte == 0:
+                    self._interrupted = True
+                    task.cancel()
+                    break
+                byte = self.console.read()
+        self.kernel.ending = _DONE
+
+    async def reset(self):
+        """What a soft reset does here: end the record, forget the namespace and its modules,
+        unmount what mpremote mounted. Nothing else is touched."""
+        app, self._app = self._app, None
+        if app:
+            self.kernel.end(app, "stopped", 0)
+            await app.wait()
+        self.names = {"__name__": "__main__"}
+        self.modules = {}
+        self.unmount()
+        os.chdir("/")
+        gc.collect()
+
+    def unmount(self):
+        """Take away what mpremote has mounted; whether there was anything."""
+        try:
+            os.umount("/remote")
+        except OSError:
+            return False
+        os.chdir("/")
+        return True
+
+    def banner(self):
+        """What MicroPython says at its prompt, and the prompt."""
+        self.console.prompt = ">>> "
+        text = '{}; {} with Kodkod\r\nType "help()" for more information.\r\n>>> '
+        return text.format(sys.version.split("; ")[-1], sys.implementation._machine)
