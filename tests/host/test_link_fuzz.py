@@ -23,6 +23,7 @@ from link_lab import DEEP, KEY
 COUNT = 20_000 if DEEP else 400
 MANY = settings(max_examples=COUNT, deadline=None, suppress_health_check=list(HealthCheck))
 tried: dict[str, int] = {}
+reached: dict[str, int] = {}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -137,20 +138,27 @@ def test_any_bytes_are_frames_or_text(parts: list[bytes], data: st.DataObject) -
 
 class FakeClient:
     name = "fake"
-    major = minor = patch = 0
+    major = minor = patch = id = 0
 
-    def __init__(self, session: Any, number: int, lab: Lab) -> None:
+    def __init__(self, session: Any, number: int, lab: Lab, queue: Any, stays: bool) -> None:
         self.session = session
         self.number = number
         self.lab = lab
+        self.queue = queue
+        self.stays = stays
         self.closed = False
+
+    def notify(self, handle: int, value: Any) -> None:
+        kept = self.session.notified(self.number, handle, value, self.queue, self.stays)
+        self.lab.kept += bool(kept)
+        self.lab.lost += not kept
 
     async def invoke(self, index: Any, arguments: Any, timeout_ms: Any) -> Any:
         if index == 1:
             await asyncio.sleep(60)
         elif index == 2:
             for value in range(100):
-                self.session.notified(self.number, 3, [value, b"n" * 60])
+                self.notify(value % 3, [value, b"n" * 60])
         elif index == 3:
             self.session.closed(self.number, 3, "resource")
         elif index == 4:
@@ -160,7 +168,7 @@ class FakeClient:
         elif index == 6:
             return object()
         elif index == 7:
-            self.session.notified(self.number, 5, b"n" * 5000)
+            self.notify(5, b"n" * 5000)
             await asyncio.sleep(0)
         return arguments
 
@@ -180,7 +188,7 @@ class Lab:
     def __init__(self, words: list[bytes]) -> None:
         self.words = words
         self.sent: list[bytes] = []
-        self.open = 0
+        self.open = self.opened = self.kept = self.lost = 0
         self.closed = False
 
     async def receive(self) -> bytes:
@@ -198,12 +206,15 @@ class Lab:
     def close(self) -> None:
         self.closed = True
 
-    async def client(self, session: Any, number: Any, selector: Any, timeout_ms: Any) -> Any:
+    async def client(
+        self, session: Any, number: Any, selector: Any, timeout_ms: Any, queue: Any, overflow: Any
+    ) -> Any:
         if selector == ["absent"]:
             raise ServiceNotFound("absent")
         await asyncio.sleep(0)
         self.open += 1
-        return FakeClient(session, number, self)
+        self.opened += 1
+        return FakeClient(session, number, self, int(queue or 64), overflow == "drop_newest")
 
 
 def run_session(words: list[bytes]) -> tuple[Lab, Any]:
@@ -227,6 +238,14 @@ anything = st.recursive(
 number = st.integers(1, 12)
 sensible = st.one_of(
     st.tuples(st.just(1), number, st.sampled_from([["svc"], ["absent"]]), st.just(0)),
+    st.tuples(
+        st.just(1),
+        number,
+        st.just(["svc"]),
+        st.just(0),
+        st.integers(1, 70),
+        st.just("drop_newest"),
+    ),
     st.tuples(
         st.just(2), number, number, st.integers(0, 8), anything, st.sampled_from([None, 10, 1000])
     ),
@@ -261,8 +280,26 @@ def check_answers(words: list[bytes], lab: Lab) -> None:
             assert content[0] in (8, 11, 12)
 
 
+asked_for = st.one_of(
+    st.tuples(st.just(2), st.integers(1, 3), st.integers(0, 8), anything, st.just(1000)),
+    st.tuples(st.just(2), st.just(1), st.sampled_from([2, 3, 7]), st.none(), st.none()),
+    st.tuples(st.just(3), st.integers(1, 3), st.none() | st.integers(0, 6)),
+    st.tuples(st.just(6), st.integers(0, 20)),
+    st.tuples(st.just(5), st.integers(1, 30)),
+)
+
+
+def numbered(contents: list[tuple[Any, ...]]) -> list[bytes]:
+    """Two services are opened, then each request gets a number of its own."""
+    words = [pack([1, 1, ["svc"], 0]), pack([1, 2, ["svc"], 0, 5, "drop_newest"])]
+    for number, content in enumerate(contents, 3):
+        rest = content[1:] if content[0] in (5, 6) else (number, *content[1:])
+        words.append(pack([content[0], *rest]))
+    return words
+
+
 @MANY
-@given(st.lists(sensible, max_size=25))
+@given(st.lists(sensible, max_size=25) | st.lists(asked_for, max_size=25).map(numbered))
 def test_session_serves_what_is_sensible(words: list[bytes]) -> None:
     count("sensible session")
     lab, session = run_session(words)
@@ -270,8 +307,19 @@ def test_session_serves_what_is_sensible(words: list[bytes]) -> None:
     assert lab.closed
     assert lab.open == 0
     assert session._held == 0 or session._tasks
-    assert session._event_bytes == sum(len(event[1]) for event in session._events) <= 4096 + 60
+    assert session._event_bytes == sum(len(event[2]) for event in session._events) <= 4096 + 900
+    for what, seen in (("open", lab.opened), ("kept", lab.kept), ("lost", lab.lost)):
+        reached[what] = reached.get(what, 0) + seen
     assert len(session._events) <= 128
+
+
+def test_sessions_got_somewhere() -> None:
+    """The inputs above open services and make notifications, some of which find no room."""
+    if tried.get("sensible session", 0) < 400:
+        pytest.skip("they did not run")
+    assert reached["open"] > 100
+    assert reached["kept"] > 100
+    assert reached["lost"] > 10
 
 
 @MANY
