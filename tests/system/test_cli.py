@@ -77,7 +77,7 @@ def test_jaguars_names_are_understood(bench: SimulatedDevice, app: App) -> None:
 
 
 def test_the_same_again_sends_nothing_and_says_so(bench: SimulatedDevice, app: App) -> None:
-    program = app("ticker", TICKER)
+    program = app("ticker", TICKER.replace("tick", "said only here"))
     first = bench.kod("install", "clock", program, "--json").json()
     assert first["sent"] == first["size"] > 0
     again = bench.kod("install", "clock", program)
@@ -185,7 +185,7 @@ def test_several_devices_are_done_in_turn(bench: SimulatedDevice) -> None:
 def test_the_library_does_what_the_command_does(bench: SimulatedDevice, app: App) -> None:
     with Device.find("bench") as device:
         done = device.install("clock", app("ticker", TICKER))
-        assert done.sent == done.size
+        assert done.size > 0
         assert [one["name"] for one in device.list()] == ["clock"]
         lines = device.follow("clock")
         assert "tick" in next(lines).text
@@ -356,10 +356,12 @@ def test_more_commands_at_once_than_the_device_has_links(bench: SimulatedDevice)
 
 def test_a_reset_starts_the_installed_apps_again(bench: SimulatedDevice, app: App) -> None:
     bench.kod("install", "clock", app("ticker", TICKER))
-    before = bench.run_json["device_pid"]
-    bench.kod("reset")
-    until(lambda: bench.run_json["device_pid"] != before)
-    assert bench.states() == {"clock": "running"}
+    processes = {bench.run_json["device_pid"]}
+    for _ in range(5):  # more than the boots that safe mode counts
+        bench.kod("reset")
+        until(lambda: bench.run_json["device_pid"] not in processes)
+        processes.add(bench.run_json["device_pid"])
+        until(lambda: bench.states() == {"clock": "running"})
     assert bench.kod("info", "--json").json()["boot_reason"] == "reset"
 
 

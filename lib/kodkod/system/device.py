@@ -6,6 +6,7 @@ import sys
 from micropython import const
 
 from kodkod import port
+from kodkod.apps import trouble
 from kodkod.services import registry
 from kodkod.system.provider import SystemProvider
 
@@ -52,6 +53,7 @@ class DeviceProvider(SystemProvider):
 
     async def _reset(self):
         await self.kernel.stop_all()
+        trouble.lasted()  # what somebody asked for is no failed boot
         port.reset()
 
     def do_services(self, client, start=0):
