@@ -11,7 +11,6 @@ import uctypes
 
 from kodkod.port import unix_console
 from kodkod.port.clock import uptime_ms  # noqa: F401
-from kodkod.port.unix_console import console_ctrl_c  # noqa: F401
 
 CHIP = "unix"
 BIND = "127.0.0.1"  # the address that the link listens on
@@ -83,8 +82,19 @@ def guard_wait():
             time.sleep_ms(1)
 
 
+def console_ctrl_c(on):
+    """Whether a Ctrl-C that comes in interrupts what runs, or is a byte like any other. One
+    that is on its way is raised in here."""
+    unix_console.switch(on)
+    if not on:
+        try:
+            guard_wait()
+        finally:
+            guard_done()
+
+
 def interrupt():
-    """Raise KeyboardInterrupt in the main thread, which calls this, at the next jump."""
+    """Raise KeyboardInterrupt in the main thread at its next jump."""
     _exception.__traceback__ = None
     _pending.at = _address(_exception)
 
@@ -122,6 +132,7 @@ def _watch():
     late = 0
     while _guard:
         time.sleep_ms(_TICK_MS)
+        unix_console.tick(interrupt)
         guard = _guard
         if not guard or not (_pending.at or guard.late()):
             late = 0
