@@ -1,10 +1,13 @@
 # What typed code sees in place of a few modules: its asyncio.run, its stdin, a Ctrl-C that is
 # kept in order, restarts that let the apps end.
 
+import asyncio  # noqa: F401
 import io
 import select
 import sys
 
+import machine  # noqa: F401
+import micropython  # noqa: F401
 from micropython import const
 
 from kodkod import port
@@ -72,7 +75,7 @@ class Views:
         own = make()
         view = self._made[name] = self._typed.console.load("view")
         self._typed.console.unload("view")
-        view.of = module = __import__(name)
+        view.of = module = globals()[name]
         if name != "asyncio":  # whose parts load when they are asked for
             for each in dir(module):
                 setattr(view, each, getattr(module, each))

@@ -42,7 +42,7 @@ def tick(interrupt):
 class Flash:
     """The folder that stands for the flash, to be mounted as the device's root."""
 
-    # VfsPosix with a root can take one path at a time, and rename needs two; nor does it tell sizes.
+    # VfsPosix with a root takes one path at a time, and rename needs two; it tells no sizes.
     def __init__(self, folder):
         self._folder = folder
         self._inside = os.VfsPosix(folder)
