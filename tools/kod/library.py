@@ -34,7 +34,8 @@ def files() -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for source in sorted(root.rglob("*.py")):
         name = "kodkod/" + source.relative_to(root).as_posix()
-        found["lib/" + name[:-3] + ".mpy"] = compiled(source, name)
+        # In tracebacks a module goes by its package: each name of its own would cost 40 bytes.
+        found["lib/" + name[:-3] + ".mpy"] = compiled(source, name.rpartition("/")[0])
     for name in ("boot.py", "main.py"):
         path = firmware_folder() / name
         if path.is_file():

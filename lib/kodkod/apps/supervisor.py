@@ -7,6 +7,7 @@ from micropython import const
 
 from kodkod import port
 from kodkod.apps import loader, logs, trouble
+from kodkod.borrow import borrow
 from kodkod.channel import Signal
 from kodkod.errors import AppNotFound
 
@@ -274,9 +275,7 @@ class Supervisor:
 
     def switch(self):
         """The module that changes what is installed."""
-        from kodkod.apps import switch
-
-        return switch
+        return borrow("kodkod.apps.switch")
 
     def needed(self):
         """Ids of the images that something installed, running or arriving needs."""

@@ -1,8 +1,7 @@
 # The writing half of the store: an image that arrives, beside everything that runs.
-# Loaded when an upload begins, dropped when the last one has ended.
+# Borrowed by each upload, for as long as it takes.
 
 from kodkod.errors import ImageInvalid, StorageFull
-from kodkod.storage import drop
 from kodkod.storage.clean import free, remove_tree, spare
 from kodkod.storage.image import Unpacker
 
@@ -72,5 +71,3 @@ class Staging:
     def _end(self):
         self._store.busy.discard(self._directory)
         self._directory = None
-        if not self._store.busy:
-            drop("staging", "image", "clean")

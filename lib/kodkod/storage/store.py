@@ -4,6 +4,7 @@
 import json
 
 from kodkod import errors
+from kodkod.borrow import borrow
 from kodkod.storage import flash, once
 
 
@@ -40,9 +41,7 @@ class Store:
 
     def begin(self, id, size):
         """A Staging that takes the image's bytes: write() them, then commit() or abort()."""
-        from kodkod.storage.staging import Staging
-
-        return Staging(self, id, size)
+        return borrow("kodkod.storage.staging").Staging(self, id, size)
 
     def remove(self, id):
         """Removes an image that nobody uses."""

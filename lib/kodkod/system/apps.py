@@ -4,6 +4,7 @@ from micropython import const
 
 from kodkod import port
 from kodkod.apps import logs
+from kodkod.borrow import borrow
 from kodkod.system.provider import SystemProvider
 
 _TEXT = const(1000)  # characters of a traceback in an answer
@@ -58,9 +59,7 @@ class AppsProvider(SystemProvider):
         return record
 
     def _installer(self):
-        from kodkod.system import install
-
-        return install
+        return borrow("kodkod.system.install")
 
     def do_upload(self, client, image, size):
         """The handle of an upload, or None when the device has the image."""

@@ -80,15 +80,12 @@ class Run(ServiceResource):
     """An app that is not installed. Notifies ["log", ms, level, text] and ["end", code, reason];
     closing it stops the app."""
 
-    _number = 0
-
     def __init__(self, provider, client, image, settings):
         super().__init__(provider, client, notifiable=True)
         self.supervisor = provider.supervisor
         self.detached = settings.get("detach")
-        Run._number += 1
         kernel = self.supervisor.kernel
-        self.app = kernel.app("run-{}".format(Run._number))
+        self.app = kernel.app("run-{}".format(kernel.next_gid))
         try:
             self.supervisor.prepare(self.app, image, settings)
         except Exception:

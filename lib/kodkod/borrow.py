@@ -1,0 +1,16 @@
+# Modules that are loaded for a task and let go after it: what is rare is to cost no RAM for ever.
+
+import sys
+
+
+def borrow(name):
+    """The library's module `name`. It, and what it loads itself, is forgotten at once: it stays
+    for as long as somebody holds it or an object of its classes."""
+    before = set(sys.modules)
+    module = __import__(name, None, None, ("",))
+    for new in set(sys.modules) - before:
+        del sys.modules[new]
+        parent, _, last = new.rpartition(".")
+        if hasattr(sys.modules.get(parent), last):
+            delattr(sys.modules[parent], last)
+    return module
