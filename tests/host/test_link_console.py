@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import pytest
 from kod import link, link_console
 from kodkod.errors import KodkodError, UnknownMethod
+from kodkod.link.frames import frame
+from kodkod.link.line import END
 from link_lab import DEEP, Device, service
 
 BYTES_A_SECOND = 115_200 // 10
@@ -177,6 +179,25 @@ def test_next_session_takes_over_from_one_that_went_without_a_word(console: Cons
         state = opened.call("state")
         assert state["clients"] == 1
         assert state["cancelled"] >= 1
+
+
+def test_session_that_the_device_does_not_know_any_more(console: Console) -> None:
+    """It was restarted, or another host has begun a session."""
+    first = connect(console)
+    opened = service(first)
+    waiting = opened.submit("sleep", [60_000], timeout_ms=None)
+    opened.call("none")
+    console.plugged = False
+    assert isinstance(waiting.exception(10), link.LinkLost)
+    first.close()
+    console.plugged = True
+    with connect(console) as second:
+        line = second._carrier
+        assert isinstance(line, link_console.ConsoleCarrier)
+        gone = frame(bytes((*line._tag, END, 0, 0)))
+        second._loop.call_soon_threadsafe(line._feed, bytes(gone))
+        with pytest.raises(link.LinkLost, match="ended the link"):
+            second.ping()
 
 
 @pytest.mark.parametrize("seed", range(10 if DEEP else 1))

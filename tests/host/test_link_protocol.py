@@ -117,7 +117,7 @@ def test_flags_of_packets() -> None:
         re.findall(r"^\| (\d+) ([A-Z]+) \| .", PAGE.split("### Packets")[1], re.MULTILINE)
     )
     assert {name: int(flag) for flag, name in named.items()} == {
-        name: getattr(line, name) for name in ("DATA", "LAST", "ASK", "ANSWER", "START")
+        name: getattr(line, name) for name in ("DATA", "LAST", "ASK", "ANSWER", "END", "START")
     }
 
 

@@ -3,7 +3,7 @@
 # timeout: 120
 from harness import deep
 from kodkod.link.frames import Splitter, frame
-from kodkod.link.line import ASK, OPENING, START, Line, welcome
+from kodkod.link.line import ASK, END, OPENING, START, Line, gone, welcome
 
 
 class Random:
@@ -210,6 +210,13 @@ def test_opening_of_another_version_is_told_this_one():
     nonce, wire, begins = welcome(OPENING + b"5 2 0123456789abcdef", 9)
     assert not begins
     assert Splitter(400, None).feed(wire)[0][4:] == b"kodkod 0 1 0123456789abcdef"
+
+
+def test_session_that_is_not_there_is_said_to_be_gone():
+    line = Line(7, 53, 128)
+    line.send(b"anybody?")
+    packet = Splitter(400, None).feed(line.poll(0))[0]
+    assert Splitter(400, None).feed(gone(packet)) == [bytes([7, END, 0, 0])]
 
 
 def test_what_is_no_opening():

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from kodkod.errors import Incompatible
 from kodkod.link.frames import Splitter, frame
-from kodkod.link.line import OPENING, START, Line
+from kodkod.link.line import END, OPENING, START, Line
 
 PIECE = 53  # with 11 bytes around it: two of them are the 128 that may be under way
 WINDOW = 128
@@ -47,7 +47,7 @@ class ConsoleCarrier:
         self._arrived: asyncio.Queue[bytes | BaseException] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
         self._closing = False
-        self._nonce = b""
+        self._nonce = self._tag = b""
         self._reader = threading.Thread(target=self._read, name="kod-console", daemon=True)
         self._reader.start()
 
@@ -109,7 +109,9 @@ class ConsoleCarrier:
     def _feed(self, data: bytes) -> None:
         self._heard = time.monotonic()
         for packet in self._splitter.feed(data):
-            if self._line:
+            if self._line and packet[:1] == self._tag and packet[1:2] == bytes((END,)):
+                self._fail(EOFError())
+            elif self._line:
                 payload = self._line.feed(packet, _now())
                 if payload is not None:
                     self._arrived.put_nowait(payload)
@@ -126,6 +128,7 @@ class ConsoleCarrier:
                 Incompatible(f"the device speaks protocol {words[2].decode()}, this kod 1")
             )
             return
+        self._tag = packet[:1]
         self._line = Line(packet[0], PIECE, WINDOW)
         self._opened.set_result(None)
 

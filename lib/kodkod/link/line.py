@@ -13,6 +13,7 @@ DATA = const(1)
 LAST = const(2)  # of a payload
 ASK = const(4)  # for an answer
 ANSWER = const(8)  # what came before it and is not acknowledged is lost
+END = const(32)  # from the device: there is no such session
 START = const(64)
 
 OPENING = b"~@  kodkod "  # all of an opening is printable: it may meet a bare REPL
@@ -122,6 +123,11 @@ class Line:
 
     def _packet(self, flags, number, data):
         return frame(bytes((self._tag, flags, number, self._expected)) + data)
+
+
+def gone(packet):
+    """The frame that answers a packet, no opening, of a session that is not there."""
+    return frame(bytes((packet[0], END, 0, 0)))
 
 
 def welcome(packet, tag):

@@ -9,10 +9,7 @@ from kodkod.message import pack, unpack
 try:
     from micropython import const
 except ImportError:
-
-    def const(value):
-        return value
-
+    const = int
 
 # tools/kod/link.py has the same numbers. The first four of the host are requests, each gets one
 # REPLY or ERROR, and a REPLY comes after what was notified before it; NOTE and CLOSED are events,
@@ -37,7 +34,7 @@ _GOES = const(2)
 _PAYLOAD = const(2048)
 _CLIENTS = const(16)  # open ones of a link
 _REQUESTS = const(16)  # unanswered ones of a link
-_REQUEST_BYTES = const(4096)  # of those together
+_REQUEST_BYTES = const(2560)  # of those together
 _EVENTS = const(64)  # that wait for credit, or the most credit there can be
 _EVENT_BYTES = const(4096)
 _NOTE_HEAD = const(20)  # of a NOTE's bytes
