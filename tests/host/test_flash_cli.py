@@ -181,12 +181,8 @@ def test_a_device_that_says_nothing_needs_its_button(
 
 
 def test_keep_leaves_apps_data_and_key_and_renews_the_library(
-    chip: FakeEsp32, port: str, tmp_path: Path, said: Said
+    board: FakeEsp32, firmware: str, said: Said
 ) -> None:
-    small = boards.Partition("vfs", "data", "fat", 0x200000, 0x60000)  # quicker to read
-    table = (*boards.by_name("ESP32_GENERIC").partitions, small)
-    firmware = tmp_path / "firmware.bin"
-    firmware.write_bytes(fake_firmware.firmware("esp32", table))
     older = plan.new_settings("desk", [["home", "swordfish"]])
     content = {
         "kodkod.json": plan.settings_file(older),
@@ -196,17 +192,16 @@ def test_keep_leaves_apps_data_and_key_and_renews_the_library(
         "apps/1234/app.json": b"{}",
         "data/clock/x": b"data",
     }
-    chip.flash[small.offset : small.end] = image.build(content, small.size)
-    chip.flash[0x8000:0x8C00] = fake_firmware.table(table)
-    arguments = ["--port", port, "--firmware", str(firmware), "--keep", "--wait", "0"]
+    board.flash[VFS] = image.build(content, 0x200000)
+    board.flash[0x8000:0x8C00] = fake_firmware.table(boards.by_name("ESP32_GENERIC").partitions)
+    arguments = ["--port", "socket://x:1", "--firmware", firmware, "--keep", "--wait", "0"]
     assert flash(*arguments, "--wifi-ssid", "shop", "--wifi-open") == 0
-    now = image.read(bytes(chip.flash[small.offset : small.end]))
+    now = files(board)
     assert "lib/kodkod/old.mpy" not in now
     assert now["main.py"] != b"old"
     for path in ("lib/other.py", "apps/1234/app.json", "data/clock/x"):
         assert now[path] == content[path]
-    wanted = {**older, "wifi": [["shop", ""], ["home", "swordfish"]]}
-    assert json.loads(now["kodkod.json"]) == wanted
+    assert settings(board) == {**older, "wifi": [["shop", ""], ["home", "swordfish"]]}
     assert config.devices()[0].key == older["key"]
 
 
@@ -247,13 +242,22 @@ def test_the_wrong_board_is_refused_before_anything_is_written(
 
 
 def test_a_chip_where_no_stub_starts_is_flashed_by_its_rom(
-    chip: FakeEsp32, port: str, firmware: str, said: Said
+    board: FakeEsp32, firmware: str, said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chip.fails_at = "MEM_DATA"
-    arguments = ["--port", port, "--firmware", firmware, "--name", "desk", "--wait", "0"]
-    assert flash(*arguments, "--console", "/dev/ttyUSB7") == 0
+    lines = []
+
+    def detect(line: esp.Line) -> esp.Chip:
+        lines.append(line.stub)
+        if line.stub:
+            raise esp.StubFailed("it does not start")
+        return esp.Chip("esp32", "ESP32", "", 4 << 20)
+
+    monkeypatch.setattr(esp, "detect", detect)
+    arguments = ["--port", "socket://x:1", "--firmware", firmware, "--name", "desk"]
+    assert flash(*arguments, "--wait", "0", "--console", "/dev/ttyUSB7") == 0
+    assert lines == [True, False]
     assert "the chip's ROM has to do" in said()[1]
-    assert settings(chip)["name"] == "desk"
+    assert settings(board)["name"] == "desk"
     assert config.devices()[0].console == "/dev/ttyUSB7"
 
 
