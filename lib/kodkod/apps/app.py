@@ -7,6 +7,25 @@ from kodkod.channel import Signal
 
 _STEP_LIMIT_MS = const(2000)
 _GRACE_MS = const(2000)
+_NATIVES = const(16)
+_ESPIPE = const(29)
+
+
+def _is_native(thing):
+    return hasattr(thing, "seek") or hasattr(thing, "fileno")
+
+
+def _is_open(thing):
+    try:
+        if hasattr(thing, "fileno"):
+            return thing.fileno() >= 0
+        if hasattr(thing, "seek"):
+            thing.seek(0, 1)
+    except OSError as exc:
+        return exc.errno == _ESPIPE
+    except ValueError:
+        return False
+    return True
 
 
 class App:
@@ -17,6 +36,21 @@ class App:
     modulo 256; 1 exception, runaway or memory).
     """
 
+    # What few apps change costs nothing until they do.
+    limit = _STEP_LIMIT_MS
+    cpu_us = messages = 0
+    code = reason = traceback = None
+    verdict = None  # (reason, code) once the end is decided
+    main = None  # its first task
+    run = None  # what asyncio.run in a module's body handed over
+    loading = False
+    on_end = None
+    image = None  # id of the image it runs
+    console = None  # what serves it when its code is typed: write(text), run(coro)
+    dir = data = permissions = None
+    path = cwd = None  # its sys.path and working directory, once they are asked for
+    names = ()  # of its own top-level modules
+
     def __init__(self, kernel, name, gid, parent=None):
         self.kernel = kernel
         self.name = name
@@ -24,27 +58,17 @@ class App:
         self.tasks = set()  # what it lives by
         self.background = set()  # what goes with it
         self.owned = []  # objects with close(), in the order they were taken
-        self.limit = _STEP_LIMIT_MS
-        self.cpu_us = self.messages = 0
-        self.code = self.reason = self.traceback = None
-        self.verdict = None  # (reason, code) once the end is decided
-        self.main = None  # its first task
-        self.run = None  # what asyncio.run in a module's body handed over
-        self.loading = False
         self.changed = Signal()  # its tasks are all done; it has ended
-        self.on_end = None
-        self.defines = {}
-        self.names = ()  # of its own top-level modules
         self.modules = {}
         self.facades = {}  # its view of modules that are not its own
-        self.console = None  # what serves it when its code is typed: write(text), run(coro)
-        self.image = None  # id of the image it runs
-        self.dir = self.data = self.permissions = None
+        self.defines = {}
         if parent:
             self.dir = parent.dir
             self.data = parent.data
+            self.path = parent.path
             self.names = parent.names
             self.modules = parent.modules
+            self.facades = parent.facades
             self.defines = parent.defines
             self.permissions = parent.permissions
 
@@ -56,6 +80,19 @@ class App:
     def own(self, thing):
         """Enter `thing` (it has a plain `close()`) into the record; returns it."""
         self.owned.append(thing)
+        return thing
+
+    def own_native(self, thing):
+        """Enter a file or socket of MicroPython's own. Those that the app has closed leave the
+        record; beyond 16 the oldest is left to the garbage collector, as on a bare device."""
+        owned = self.owned
+        if len(owned) >= _NATIVES:
+            owned[:] = [one for one in owned if _is_open(one)]
+            for one in owned:
+                if len(owned) >= _NATIVES and _is_native(one):
+                    owned.remove(one)
+                    break
+        owned.append(thing)
         return thing
 
     async def wait(self):

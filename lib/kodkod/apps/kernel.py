@@ -20,7 +20,6 @@ def start():
     seam.kernel = kernel
     loader.install(kernel)
     logs.install(lambda: kernel.current)
-    asyncio.create_task = asyncio.core.create_task = kernel.create_task
     guard.start(kernel)
     return kernel
 
@@ -29,6 +28,7 @@ def stop():
     """Take the hooks back."""
     global kernel
     kernel.guard.stop()
+    asyncio.new_event_loop()  # nothing that still waits is to wake up in another kernel
     loader.uninstall()
     logs.uninstall()
     del seam.kernel  # back to the plain one

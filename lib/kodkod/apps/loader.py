@@ -9,10 +9,12 @@ import sys
 from kodkod.apps import facade
 
 _native = builtins.__import__
+open = builtins.open
 kernel = None
 _inside = None  # the app whose modules are in sys.modules
 _shadowed = {}
-_path = None
+_path = None  # sys.path, while an app has its own there
+_replaced = []  # (object, name, what it was)
 
 
 class Handover(BaseException):
@@ -23,14 +25,32 @@ def install(scheduler):
     """Put the import hook in force."""
     global kernel
     # Before MicroPython 1.27 no relative import passes a hook, and asyncio's parts use them.
-    for part in ("Event", "Lock", "gather", "StreamReader"):
+    for part in asyncio._attrs:
         getattr(asyncio, part)
     kernel = scheduler
-    builtins.__import__ = _import
+    _replace(builtins, "__import__", _import)
+    _replace(builtins, "open", _open)
+    core = asyncio.core
+    for place in (asyncio, core):
+        _replace(place, "create_task", scheduler.create_task)
+        _replace(place, "run", hand_over)
+        _replace(place, "new_event_loop", core.get_event_loop)
+    _replace(core, "run_until_complete", hand_over)
+    _replace(core.Loop, "run_until_complete", hand_over)
+    _replace(core.Loop, "run_forever", hand_over)
+    _replace(core.Loop, "set_exception_handler", lambda handler: None)
 
 
 def uninstall():
-    builtins.__import__ = _native
+    """Take the hooks back; what still waits in the kernel's queue runs no more."""
+    while _replaced:
+        setattr(*_replaced.pop())
+    asyncio.new_event_loop()
+
+
+def _replace(place, name, value):
+    _replaced.append((place, name, getattr(place, name)))
+    setattr(place, name, value)
 
 
 def assign(app, folder):
@@ -39,27 +59,82 @@ def assign(app, folder):
     app.names = {
         entry.split(".")[0]
         for entry in os.listdir(folder)
-        if "." not in entry or entry.endswith(".mpy") or entry.endswith(".py")
+        if "." not in entry or entry[-3:] == ".py" or entry[-4:] == ".mpy"
     }
+
+
+def path(app):
+    """Where `app` finds modules."""
+    if app.path is None:
+        app.path = [app.dir] + [place for place in _path or sys.path if place]
+    return app.path
+
+
+def real(name, leaf=False):
+    """The module that all share, or that of the device's own code, whoever runs."""
+    app = kernel.current
+    kernel.current = None  # what it imports is no app's
+    try:
+        return _native(name, None, None, (name,) if leaf else None)
+    finally:
+        kernel.current = app
 
 
 def _import(name, *args):
     app = kernel.current
-    if app is None or app is kernel.system:
+    if app is None:
         return _native(name, *args)
-    level = args[3] if len(args) > 3 else 0
-    # The importer's globals are known from MicroPython 1.27 on.
-    asked = args[0]["__name__"] if level and args[0] else name
-    if asked.split(".")[0] in app.names:
-        return _import_own(app, name, args)
-    made = facade.module(app, name)
-    if made is not None:
-        return made
+    scope, _, wanted, level = (
+        args if len(args) == 4 else (args + (None, None, None, 0)[len(args) :])
+    )
+    importer = name
+    if scope:  # known from MicroPython 1.27 on
+        importer = scope.get("__name__", "")
+        if importer[:7] == "kodkod." or importer[:8] == "asyncio.":
+            return _import_shared(app, name, args)
+        importer = importer if level else name
+    top = importer.split(".")[0]
+    if top not in app.names:
+        found = app.facades.get(top)
+        if found is None and app.dir and top != "kodkod":
+            found = facade.module(app, name)
+            if found is None:
+                return _import_new(app, name, top, args)
+        if found is None:
+            return _import_shared(app, name, args)
+        if wanted and name != top:
+            for part in name.split(".")[1:]:
+                found = getattr(found, part)
+        if wanted and type(wanted) is tuple and "*" in wanted and type(found) is facade.View:
+            found = facade.star(found)
+        return found
+    found = app.modules.get(name)
+    if found and (wanted or name == top):
+        return found
+    return _import_own(app, name, args)
+
+
+def _import_shared(app, name, args):
     kernel.current = None  # what the device's own modules import is not the app's view
     try:
         return _native(name, *args)
     finally:
         kernel.current = app
+
+
+def _import_new(app, name, top, args):
+    # A module that the device has: one in Python is loaded once for each app, one in C is shared.
+    app.names.add(top)
+    mine = False
+    try:
+        module = _import_own(app, name, args)
+        mine = top in app.modules or top in sys.modules
+        if not mine and name == top:
+            app.facades[name] = module
+        return module
+    finally:
+        if not mine:
+            app.names.discard(top)
 
 
 def _import_own(app, name, args):
@@ -92,14 +167,16 @@ def _put_in(app):
     for name in list(modules):
         if name.split(".")[0] in app.names:
             _shadowed[name] = modules.pop(name)
-    modules.update(app.modules)
+    for name in app.modules:
+        if isinstance(name, str) and name.split(".")[0] in app.names:
+            modules[name] = app.modules[name]
     _path = sys.path[:]
-    sys.path.insert(0, app.dir)
+    sys.path[:] = path(app)
     _inside = app
 
 
 def _take_out(app):
-    global _inside
+    global _inside, _path
     modules = sys.modules
     for name in list(modules):
         if name.split(".")[0] in app.names:
@@ -107,7 +184,14 @@ def _take_out(app):
     modules.update(_shadowed)
     _shadowed.clear()
     sys.path[:] = _path
-    _inside = None
+    _inside = _path = None
+
+
+def _open(*args, **options):
+    app = kernel.current
+    if app is None or app.data is None:
+        return open(*args, **options)
+    return real("kodkod.apps.files", True).open_file(*args, **options)
 
 
 async def main(app, entry, args=()):
@@ -125,12 +209,13 @@ async def main(app, entry, args=()):
     elif hasattr(module, "main"):
         result = module.main(*args)
     module = None
-    if hasattr(result, "send"):
+    if hasattr(result, "send") or type(result) is asyncio.Task:
         await result
 
 
-def hand_over(coro):
-    """asyncio.run in an app: `coro` becomes its main, the module's body ends here."""
+def hand_over(coro=None):
+    """asyncio.run in an app: `coro` becomes its main, the module's body ends here. Without it
+    the app lives by the tasks it has made."""
     app = kernel.current
     if app and app.console:
         return app.console.run(coro)

@@ -27,6 +27,7 @@ _used = {}  # app's name -> bytes
 _partial = {}  # app's name -> printed, not yet ended by a newline
 _seq = 0
 native = builtins.print  # what writes to the console
+output = None  # what apps see as sys.stdout, once one has asked for it
 
 
 def traceback(exc):
@@ -34,7 +35,7 @@ def traceback(exc):
     text = io.StringIO()
     sys.print_exception(exc, text)
     lines = text.getvalue().rstrip().split("\n")
-    while len(lines) > 2 and "kodkod/apps/" in lines[1]:
+    while len(lines) > 2 and "kodkod/apps" in lines[1]:
         lines.pop(1)
     return "\n".join(lines)
 
@@ -111,7 +112,7 @@ def printed(app, text):
 
 def _print(*args, sep=" ", end="\n", file=None):
     app = current()
-    if app is None or file not in (None, sys.stdout, sys.stderr):
+    if app is None or not (file is None or file is output):
         if file is None:
             native(*args, sep=sep, end=end)
         else:

@@ -1,0 +1,1 @@
+# Imported anew whenever a module is needed that is filled by hand.
