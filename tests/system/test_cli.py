@@ -168,9 +168,11 @@ def test_ping_info_and_devices(bench: SimulatedDevice) -> None:
     assert bench.settings["key"] not in bench.kod("devices", "--json").out
 
 
-@pytest.mark.parametrize("form", ["bench", "{id}", "127.0.0.1:{port}", "sim", "localhost:{port}"])
+@pytest.mark.parametrize(
+    "form", ["bench", "{id}", "127.0.0.1:{port}", "sim", "localhost:{port}", "{console}"]
+)
 def test_every_form_of_d_reaches_it(bench: SimulatedDevice, form: str) -> None:
-    spec = form.format(**bench.settings)
+    spec = form.format(**bench.settings, console=bench.run_json["console"])
     assert bench.kod("ping", "-d", spec, "--json").json()["id"] == bench.settings["id"]
     assert bench.kod("-d", spec, "ping", "--json").json()["id"] == bench.settings["id"]
 
@@ -194,6 +196,14 @@ def test_the_library_does_what_the_command_does(bench: SimulatedDevice, app: App
             assert run.code == 0
         device.uninstall("clock")
         assert device.list() == []
+
+
+def test_install_run_and_logs_go_over_the_console_too(bench: SimulatedDevice, app: App) -> None:
+    console = bench.run_json["console"]
+    bench.kod("install", "-d", console, "clock", app("ticker", TICKER))
+    assert bench.kod("run", "-d", console, app("once", ONCE)).out == "hello from once\n"
+    assert "tick" in bench.kod("logs", "-d", console, "clock").out
+    bench.kod("uninstall", "-d", console, "clock")
 
 
 def test_scan_finds_it(bench: SimulatedDevice) -> None:

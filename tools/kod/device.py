@@ -152,7 +152,8 @@ class Device:
 
     @property
     def address(self) -> str:
-        return self.known.address
+        """Where it is reached now: host and port, or a serial port."""
+        return self.connection.where
 
     # Services
 
