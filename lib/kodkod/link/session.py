@@ -176,9 +176,8 @@ class Session:
         queued and so do the others of its handle."""
         key = client, handle
         events = self._events
-        try:
-            payload = pack(value, _PAYLOAD - _NOTE_HEAD)
-        except KodkodError:
+        payload = pack(value, _EVENT_BYTES, "notification")
+        if len(payload) > _PAYLOAD - _NOTE_HEAD:
             return self._lose(key)
         while True:
             own = [event for event in events if event[1] == key]

@@ -71,8 +71,8 @@ class _Provider(ServiceProvider):
         if index[0] == ".":
             resource = self.resource(client, arguments.pop(0))
             return _method(resource, index[1:], Resource)(*arguments)
-        self._methods[index] = _method(self._target, index, None)
-        return self.handle(index, arguments, None, client)
+        method = self._methods[index] = _method(self._target, index, None)
+        return method(client, *arguments) if type(arguments) is list else method(client, arguments)
 
     async def _later(self, work, client):
         task = core.cur_task
