@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import kodkod
 import kodkod.services
-from kodkod.services.selector import ServiceSelector
 
 from kod.channel import Channel
+from kod.selector import ServiceSelector
 from kod.services_client import ServiceClient, ServiceResourceProxy, using
 from kod.services_style import connect
 

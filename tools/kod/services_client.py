@@ -18,10 +18,10 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from kodkod import errors, message
-from kodkod.services.selector import ServiceSelector
 
 from kod.channel import Signal
 from kod.link import CALL_MS, CLOSE, Connection, LinkLost, RemoteService
+from kod.selector import ServiceSelector
 
 if TYPE_CHECKING:
     from kod.device import Device
@@ -205,7 +205,7 @@ class ServiceClient:
     async def _attach(self, connection: Connection, timeout_ms: int | None) -> None:
         session = _Session(connection, self)
         options = (self._limit, self._overflow)
-        future = connection.begin_open(session, _wire(self._selector), timeout_ms, *options)
+        future = connection.begin_open(session, self._selector.wire(), timeout_ms, *options)
         about = await self._answer(session, future)
         self._reason = session.reason
         if session.reason:
@@ -431,16 +431,6 @@ def _connection(device: Device | Connection | None) -> Connection:
     if found is None:
         raise errors.ClientClosed("no device: open(device=...), or with using(device)")
     return found if isinstance(found, Connection) else found.connection
-
-
-def _wire(selector: ServiceSelector) -> list[Any]:
-    names = getattr(selector, "_names", None)
-    if names is not None:
-        entries = [selector.uuid, selector.major, selector.minor]
-        return [*entries, names, getattr(selector, "_tags", {})]
-    if selector.major is None:
-        return [selector.uuid]
-    return [selector.uuid, selector.major, selector.minor]
 
 
 def _pass_on(done: Future[Any], waiter: asyncio.Future[Any]) -> None:

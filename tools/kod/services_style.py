@@ -6,9 +6,8 @@ import collections
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from kodkod.services.selector import ServiceSelector
-
 from kod.channel import Signal
+from kod.selector import ServiceSelector
 from kod.services_client import OPEN_MS, ServiceClient, ServiceResourceProxy
 
 # lib/kodkod/services/style.py has the same: how a resource that a method returns crosses.
