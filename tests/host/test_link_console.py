@@ -148,7 +148,7 @@ def test_text_is_kept_apart(console: Console) -> None:
 
 def test_an_upload_uses_the_line(console: Console) -> None:
     """Of what the line carries, half or more are the upload's bytes."""
-    pieces = 24
+    pieces = 12
     with connect(console) as connection, service(connection) as opened:
         before = console.sent
         began = time.monotonic()
@@ -161,7 +161,7 @@ def test_an_upload_uses_the_line(console: Console) -> None:
 
 
 def test_sessions_one_after_the_other(console: Console) -> None:
-    for i in range(50 if DEEP else 8):
+    for i in range(50 if DEEP else 5):
         with connect(console) as connection, service(connection) as opened:
             assert opened.call("echo", [i]) == i
 
@@ -205,10 +205,10 @@ def test_noise_costs_time_and_nothing_else(seed: int) -> None:
     console = Console(noise=0.001, seed=seed)
     try:
         with connect(console, 20_000) as connection, service(connection) as opened:
-            for _ in opened.call_many((("write", [bytes(1000)]) for _ in range(4)), 60_000):
+            for _ in opened.call_many((("write", [bytes(1000)]) for _ in range(2)), 60_000):
                 pass
-            assert opened.call("state", timeout_ms=60_000)["sink"] == 4000
-            data = bytes(range(256)) * 6
+            assert opened.call("state", timeout_ms=60_000)["sink"] == 2000
+            data = bytes(range(256)) * 3
             assert opened.call("echo", [data], timeout_ms=60_000) == data
     finally:
         console.stop()

@@ -165,7 +165,7 @@ def test_silent_line_is_lost(device: Device) -> None:
 @pytest.mark.usefixtures("hasty")
 def test_idle_line_stays(device: Device) -> None:
     with device.connect() as connection, service(connection) as opened:
-        time.sleep(2.5)
+        time.sleep(1.8)
         assert opened.call("echo", [1]) == 1
         assert connection.lost is None
 
