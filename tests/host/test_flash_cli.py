@@ -406,6 +406,7 @@ def test_names_that_are_made_up_are_valid_and_differ() -> None:
         (["kodkod: desk at 192.168.4.7:9190"], True, "192.168.4.7", ""),
         (["[kodkod] up"], True, "", ""),
         (["[kodkod] boot 3 of 3"], False, "", ""),
+        (["[clock] Traceback (most recent call last):"], False, "", ""),
         (["[kodkod] task: Traceback (most recent call last):"], False, "", "its start failed"),
         (["I (31) wifi: sta ip: 10.0.0.2"], False, "", ""),
         (["invalid header: 0xffffffff"], False, "", "no firmware"),

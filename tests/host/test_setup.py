@@ -79,7 +79,7 @@ Run = Callable[..., int]
 @pytest.fixture
 def setup(board: UnixBoard, monkeypatch: pytest.MonkeyPatch) -> Run:
     def run(files: dict[str, bytes], *arguments: str) -> int:
-        monkeypatch.setattr(plan, "device_files", lambda: files)
+        monkeypatch.setattr(plan, "device_files", lambda platform: files)
         return main(["setup", "--port", board.port, "--wait", "4", *arguments])
 
     return run

@@ -37,7 +37,6 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
     flashing.check_wifi_options(args)
     port = _port(args, out)
-    files = plan.device_files()
     with Repl(port) as repl:
         out.note(f"asking for a prompt on {port}")
         repl.enter()
@@ -45,6 +44,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         info = work.begin()
         version = ".".join(str(part) for part in info.version)
         out.note(f"MicroPython {version}, {info.board or info.platform}")
+        files = plan.device_files(info.platform)
         strangers = work.strangers()
         if strangers and not args.force:
             raise UserError(
@@ -102,15 +102,14 @@ def _settings(
 
 
 def _remember(settings: dict[str, Any], port: str, board: str) -> config.Known:
-    before = config.by_id(settings["id"])
-    known = config.Known(
-        id=settings["id"],
+    before = config.by_id(settings["id"]) or config.Known(id=settings["id"], name="")
+    known = replace(
+        before,
         name=settings["name"],
         key=settings["key"],
-        host=before.host if before else "",
-        port=settings["port"],
-        console=port,
-        chip=board.rpartition(" with ")[2],
+        port=before.port or settings["port"],
+        console="" if before.is_simulated else port,
+        chip=before.chip or board.rpartition(" with ")[2],
     )
     config.remember(known)
     config.set_last_used(known.id)

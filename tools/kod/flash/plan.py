@@ -122,8 +122,10 @@ class Plan:
         }
 
 
-def device_files() -> dict[str, bytes]:
-    """The library, boot.py and main.py as they lie on a device."""
+def device_files(platform: str = "esp32") -> dict[str, bytes]:
+    """The library, boot.py and main.py as they lie on a device; all of it on a simulated one."""
+    if platform != "esp32":
+        return library.files()
     return {path: data for path, data in library.files().items() if not is_host_only(path)}
 
 

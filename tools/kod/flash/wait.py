@@ -26,6 +26,7 @@ _REOPEN_S = 0.5  # native USB goes away with a reset and comes back as the same 
 _ADDRESS = re.compile(r"\b(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})(?::(\d{1,5}))?\b")
 _SPEAKS = re.compile(r"\[?kodkod\b")  # what Kodkod itself says, not a path
 _UP = re.compile(r"\[?kodkod\b.*\b(?:up|ready|at \d)")
+_FAILED = re.compile(r"(?:\[?kodkod\b.*)?Traceback \(most recent")  # an app's is its own affair
 _KEPT = 200  # lines
 _PROMPT = re.compile(r"^>>> ?$")
 _BOOT_LOOP = re.compile(r"invalid header: 0x|flash read err|No bootable app")
@@ -52,7 +53,7 @@ class Heard:
             self.trouble = f"it finds no firmware in its flash ('{text}')"
         elif _DOWNLOAD.search(text):
             self.trouble = "it is in download mode: let go of BOOT, then press EN (RST)"
-        elif "Traceback (most recent" in text:
+        elif _FAILED.match(text):
             self.trouble = "its start failed; the console shows why"
         if _PROMPT.match(text):
             self.prompt = True
@@ -101,14 +102,14 @@ def wait(
                 say(f"nothing on {port} yet: press EN (RST) on the board")
             if passed - asked > _NUDGE_S:
                 asked = passed
-                _ask(console, known, heard)
+                _ask(console, known, heard, wifi)
     finally:
         console.close()
     heard.up = heard.up or (heard.speaks and not heard.trouble)
     return heard
 
 
-def _ask(console: _Console, known: config.Known, heard: Heard) -> None:
+def _ask(console: _Console, known: config.Known, heard: Heard, wifi: bool) -> None:
     """Begins a session over the cable; without Kodkod there, asks for a prompt."""
     from kodkod.errors import KodkodError
 
@@ -125,7 +126,7 @@ def _ask(console: _Console, known: config.Known, heard: Heard) -> None:
     try:
         if connection.hello.get("id") == known.id:
             heard.up = heard.anything = True
-            heard.host, heard.port = _address(connection), known.port
+            heard.host, heard.port = _address(connection) if wifi else "", known.port
     except (KodkodError, OSError):
         pass  # it is up, and says where it is another time
     finally:
@@ -134,7 +135,8 @@ def _ask(console: _Console, known: config.Known, heard: Heard) -> None:
 
 def _address(connection: Connection) -> str:
     """Where the device is in its network; empty while it is in none."""
-    network = connection.open("kodkod/network", 1, 0).call("info", [], int(_ASK_S * 1000))
+    limit = int(_ASK_S * 1000)
+    network = connection.open("kodkod/network", timeout_ms=limit).call("info", [], limit)
     return str(network["address"]) if network["up"] else ""
 
 
