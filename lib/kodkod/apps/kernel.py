@@ -19,7 +19,7 @@ def start():
     kernel = Scheduler(guard)
     seam.kernel = kernel
     loader.install(kernel)
-    logs.install(lambda: kernel.current)
+    logs.install(kernel)
     guard.start(kernel)
     return kernel
 

@@ -14,30 +14,40 @@ INFO = const(1)
 WARNING = const(2)
 ERROR = const(3)
 
-_POOL = const(8192)
 _SHARE = const(512)
-_OVERHEAD = const(48)  # a line's tuple and list entry, 32-bit
-_PARTIAL = const(512)
+_OVERHEAD = const(64)  # a line's tuple, text object and list entry, 32-bit
+_LONGEST = const(512)  # what is printed without a newline for longer is cut into lines
+_TRACEBACK = const(1200)  # whole, and still within one message of a link
 
+pool = 8192  # bytes for all lines of all apps
 lines = []  # (seq, ms, level, app's name, text)
 dropped = {}  # app's name -> lines dropped
 followers = []  # called with each line as it comes
-current = None  # function: the app that runs now
+kernel = None
 _used = {}  # app's name -> bytes
+_total = 0
 _partial = {}  # app's name -> printed, not yet ended by a newline
 _seq = 0
+_telling = False
 native = builtins.print  # what writes to the console
 output = None  # what apps see as sys.stdout, once one has asked for it
 
 
 def traceback(exc):
-    """The text that MicroPython prints for `exc`, less the kernel's own frames above the app."""
+    """The text that MicroPython prints for `exc`, less the kernel's own frames above the app.
+    Of a recursion each frame is there once."""
     text = io.StringIO()
     sys.print_exception(exc, text)
-    lines = text.getvalue().rstrip().split("\n")
-    while len(lines) > 2 and "kodkod/apps" in lines[1]:
-        lines.pop(1)
-    return "\n".join(lines)
+    frames = []
+    for line in text.getvalue().rstrip().split("\n"):
+        if len(frames) == 1 and "kodkod/apps" in line:
+            continue
+        if line not in frames[-4:]:
+            frames.append(line)
+    text = "\n".join(frames)
+    if len(text) > _TRACEBACK:
+        text = text[: _TRACEBACK // 2] + "\n...\n" + text[-_TRACEBACK // 2 :]
+    return text
 
 
 def runaway(app, exc=None):
@@ -55,34 +65,71 @@ def runaway(app, exc=None):
 
 def write(app, level, text):
     """Add a line to the log of `app`."""
-    global _seq
+    global _telling
+    kernel.shield += 1
+    try:
+        line = _add(app.name, level, text)
+        if not _telling:  # what telling brings about is kept, but not told
+            _telling = True
+            try:
+                for follower in followers:
+                    follower(line)
+            finally:
+                _telling = False
+    finally:
+        kernel.shield -= 1
+
+
+def _size(text):
+    return len(memoryview(text)) + _OVERHEAD
+
+
+def _add(name, level, text):
+    global _seq, _total
+    size = _size(text)
+    if _total + size > pool:
+        _make_room(name, size)
     _seq += 1
-    name = app.name
     line = (_seq, port.uptime_ms(), level, name, text)
-    _used[name] = _used.get(name, 0) + len(text) + _OVERHEAD
+    _used[name] = _used.get(name, 0) + size
+    _total += size
     lines.append(line)
-    while len(lines) > 1 and sum(_used.values()) > _POOL:
-        _drop(name)
-    for follower in followers:
-        follower(line)
+    return line
 
 
-def _drop(writer):
-    # The writer pays if it is over its share, else the oldest line of one that is.
-    for i, line in enumerate(lines):
-        name = line[3]
-        if name == writer if _used[writer] > _SHARE else _used[name] > _SHARE:
-            break
-    else:
-        i = 0
-    name = lines[i][3]
-    _used[name] -= len(lines.pop(i)[4]) + _OVERHEAD
-    dropped[name] = dropped.get(name, 0) + 1
+def _make_room(name, size):
+    # The oldest lines of one app go, down to its share, an eighth of the pool at once: so that
+    # a flood looks at all lines but seldom. The writer pays if it is over its share, else the
+    # app with the most.
+    global _total
+    while lines and _total + size > pool:
+        if _used.get(name, 0) <= _SHARE:
+            for other in _used:
+                if _used[other] > _used.get(name, 0):
+                    name = other
+        used = _used.get(name, 0)
+        enough = min(_total + size - pool + pool // 8, max(used - _SHARE, 1))
+        freed = count = kept = 0
+        for line in lines:
+            if freed < enough and line[3] == name:
+                freed += _size(line[4])
+                count += 1
+            else:
+                lines[kept] = line
+                kept += 1
+        del lines[kept:]
+        _total -= freed or used
+        dropped[name] = dropped.get(name, 0) + count
+        _used[name] = used - freed
+        if freed in (0, used):
+            _used.pop(name)
 
 
 def forget(name):
     """Remove the lines of an app that was uninstalled."""
+    global _total
     lines[:] = [line for line in lines if line[3] != name]
+    _total -= _used.get(name, 0)
     for table in (_used, dropped, _partial):
         table.pop(name, None)
 
@@ -96,22 +143,31 @@ def flush(app):
 
 def printed(app, text):
     """Text as an app's stdout gets it: becomes lines at the newlines."""
-    text = _partial.pop(app.name, "") + text
-    while True:
-        end = text.find("\n")
-        if end < 0:
-            break
-        write(app, INFO, text[:end])
-        text = text[end + 1 :]
-    while len(text) > _PARTIAL:
-        write(app, INFO, text[:_PARTIAL])
-        text = text[_PARTIAL:]
-    if text:
-        _partial[app.name] = text
+    kernel.shield += 1
+    try:
+        if len(text) > pool:
+            dropped[app.name] = dropped.get(app.name, 0) + 1
+            text = text[-pool:]
+        text = _partial.pop(app.name, "") + text
+        start = 0
+        while start < len(text):
+            end = text.find("\n", start, start + _LONGEST)
+            if end < 0:
+                if len(text) - start < _LONGEST:
+                    _partial[app.name] = text[start:]
+                    break
+                end = start + _LONGEST
+                write(app, INFO, text[start:end])
+                start = end
+            else:
+                write(app, INFO, text[start:end])
+                start = end + 1
+    finally:
+        kernel.shield -= 1
 
 
 def _print(*args, sep=" ", end="\n", file=None):
-    app = current()
+    app = kernel.current
     if app is None or not (file is None or file is output):
         if file is None:
             native(*args, sep=sep, end=end)
@@ -125,12 +181,13 @@ def _print(*args, sep=" ", end="\n", file=None):
             printed(app, text)
 
 
-def install(who):
-    """Make `print` write to the log of the app that `who()` names."""
-    global current
-    current = who
+def install(scheduler):
+    """Make `print` write to the log of the app that runs."""
+    global kernel
+    kernel = scheduler
     builtins.print = _print
 
 
 def uninstall():
+    """Give `print` back."""
     builtins.print = native
