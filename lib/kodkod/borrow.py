@@ -14,3 +14,18 @@ def borrow(name):
         if hasattr(sys.modules.get(parent), last):
             delattr(sys.modules[parent], last)
     return module
+
+
+class Borrowed:
+    """An object without a state of its own, made anew at each use: `make(*args)` of `module`."""
+
+    def __init__(self, module, make, *args):
+        self._made_of = module, make, args
+
+    def open(self):
+        """The object itself, for several uses in a row."""
+        module, make, args = self._made_of
+        return getattr(borrow(module), make)(*args)
+
+    def __getattr__(self, name):
+        return getattr(self.open(), name)

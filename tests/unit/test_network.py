@@ -7,7 +7,8 @@ import os
 from kodkod import port
 from kodkod.services import ServiceClient, ServiceResourceProxy, ServiceSelector
 from kodkod.system import settings as files
-from kodkod.system.network import NetworkProvider
+from kodkod.system.provider import SystemProvider
+from kodkod.system.wifi import Wifi
 
 SELECTOR = ServiceSelector("b7f2a1de-0004-4c1e-9a53-6b6f646b6f64", 1, 0)
 
@@ -42,9 +43,9 @@ class FakeRadio:
         return ("192.0.2.7", "255.255.255.0", "192.0.2.1", "192.0.2.1")
 
 
-async def up(provider, state=True):
+async def up(wifi, state=True):
     for _ in range(100):
-        if provider.is_up is state:
+        if wifi.is_up is state:
             return
         await asyncio.sleep_ms(20)
     raise AssertionError("network is not " + ("up" if state else "down"))
@@ -55,11 +56,13 @@ class Lab:
 
     def __init__(self, wifi, radio):
         self.radio = radio
-        self.provider = NetworkProvider({"name": "lab", "wifi": wifi}, radio)
+        settings = {"name": "lab", "wifi": wifi}
+        self.wifi = Wifi(settings, radio)
+        self.provider = SystemProvider("network", 4, settings, self.wifi)
 
     async def __aenter__(self):
         self.provider.install()
-        self.task = asyncio.create_task(self.provider.run())
+        self.task = asyncio.create_task(self.wifi.run())
         self.client = await ServiceClient(SELECTOR).open()
         return self
 
@@ -74,7 +77,7 @@ class Lab:
 
 async def test_an_open_network_is_joined_without_a_password():
     async with Lab([["cafe", ""]], FakeRadio({"cafe": None})) as lab:
-        await up(lab.provider)
+        await up(lab.wifi)
         assert lab.radio.tried == [("cafe", None)]
         info = await lab.call("info")
         assert (info["up"], info["ssid"], info["address"]) == (True, "cafe", "192.0.2.7")
@@ -84,7 +87,7 @@ async def test_a_driver_that_refuses_is_asked_again():
     radio = FakeRadio({"home": "secret"})
     radio.fails = 1
     async with Lab([["home", "secret"]], radio) as lab:
-        await up(lab.provider)
+        await up(lab.wifi)
         assert len(radio.tried) == 2
 
 
@@ -99,16 +102,16 @@ class Told(ServiceResourceProxy):
 
 async def test_users_are_counted_and_told_of_loss_and_return():
     async with Lab([["home", "secret"]], FakeRadio({"home": "secret"})) as lab:
-        await up(lab.provider)
+        await up(lab.wifi)
         told = Told(lab.client, await lab.call("use"))
         assert (await lab.call("info"))["uses"] == 1
         reach, lab.radio.reach = lab.radio.reach, {}
-        await up(lab.provider, False)
+        await up(lab.wifi, False)
         lab.radio.reach = reach
-        lab.provider.changed.set()  # the pause between rounds is over
+        lab.wifi.changed.set()  # the pause between rounds is over
         await asyncio.sleep_ms(0)
         lab.radio.joined = "home"
-        await up(lab.provider)
+        await up(lab.wifi)
         await asyncio.sleep_ms(20)
         assert told.states == [True, False, True]
         told.close()
@@ -121,7 +124,7 @@ async def test_known_networks_are_listed_added_and_removed_and_never_tell_a_pass
     before, files._PATH = files._PATH, path
     try:
         async with Lab([["home", "secret"]], FakeRadio({"home": "secret"})) as lab:
-            await up(lab.provider)
+            await up(lab.wifi)
             await lab.call("wifi_add", "cafe")
             assert await lab.call("wifi") == ["home", "cafe"]
             with open(path) as file:
@@ -129,14 +132,15 @@ async def test_known_networks_are_listed_added_and_removed_and_never_tell_a_pass
             assert await lab.call("wifi_remove", "home") is True
             assert await lab.call("wifi_remove", "nowhere") is False
             assert await lab.call("wifi") == ["cafe"]
-            await up(lab.provider, False)
+            await up(lab.wifi, False)
     finally:
         files._PATH = before
         os.remove(path)
 
 
 async def test_without_a_radio_the_network_is_there():
-    provider = NetworkProvider({"name": "lab", "wifi": []}, port.radio("lab"))
+    assert port.radio("lab") is None  # on this computer
+    provider = SystemProvider("network", 4, {"name": "lab", "wifi": []}, None)
     provider.install()
     client = await ServiceClient(SELECTOR).open()
     assert (await client.invoke("info", []))["up"] is True

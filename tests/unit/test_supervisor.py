@@ -10,7 +10,6 @@ from kodkod.apps import kernel as kernels
 from kodkod.apps import logs, supervisor, trouble
 from kodkod.apps.supervisor import Supervisor
 from kodkod.storage.catalog import Catalog
-from kodkod.storage.store import Store
 
 ROOT = "/tmp/kodkod-supervisor-{}".format(int.from_bytes(os.urandom(4), "big"))
 port.ROOT = ROOT
@@ -55,7 +54,7 @@ class Lab:
         """Run `await body(supervisor)` as the system, on a booted device."""
 
         async def main():
-            self.supervisor = Supervisor(kernel, Store(ROOT), Catalog(ROOT))
+            self.supervisor = Supervisor(kernel)
             self.supervisor.load()
             if boot:
                 await self.supervisor.boot()

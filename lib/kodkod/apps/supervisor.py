@@ -7,7 +7,7 @@ from micropython import const
 
 from kodkod import port
 from kodkod.apps import loader, logs, trouble
-from kodkod.borrow import borrow
+from kodkod.borrow import Borrowed, borrow
 from kodkod.channel import Signal
 from kodkod.errors import AppNotFound
 
@@ -51,14 +51,16 @@ class Slot:
 
 
 class Supervisor:
-    """Starts, stops and restarts the installed apps of `catalog`, whose images are in `store`."""
+    """Starts, stops and restarts the apps that the flash says are installed."""
 
-    def __init__(self, kernel, store, catalog):
+    def __init__(self, kernel):
         self.kernel = kernel
-        self.store = store
-        self.catalog = catalog
+        self.uploads = set()  # directories of images that arrive
+        self.store = Borrowed("kodkod.storage.store", "open_store", port.ROOT, self.uploads)
+        self.catalog = Borrowed("kodkod.storage.catalog", "Catalog", port.ROOT)
         self.slots = {}
         self.held = []  # ids of images that were received and are not yet named
+        self.safe_mode = None  # why no app was started, if so
         self.lock = asyncio.Lock()  # one change at a time
 
     def slot(self, name):
@@ -76,11 +78,12 @@ class Supervisor:
 
     def load(self):
         """Take up the catalog, and repair what a power cut left."""
-        for name in self.catalog.names():
-            self.slots[name] = Slot(name, self.catalog.get(name))
+        catalog = self.catalog.open()
+        for name in catalog.names():
+            self.slots[name] = Slot(name, catalog.get(name))
         try:
             self.store.repair(self.needed())
-            for name, why in self.catalog.problems().items():
+            for name, why in catalog.problems().items():
                 text = "app '{}': {}; its image is kept; kod uninstall {} removes it"
                 self.log(logs.ERROR, text.format(name, why, name))
         except OSError as exc:  # what runs is worth more than what is clean
@@ -158,10 +161,11 @@ class Supervisor:
     def prepare(self, app, image, settings):
         """Make `app` an instance of the stored `image`, with its main task."""
         app.image = image
-        manifest = self.store.manifest(image)
+        store = self.store.open()
+        manifest = store.manifest(image)
         defaults = manifest.get("settings") or {}
-        loader.assign(app, self.store.path(image))
-        app.data = self.catalog.data(app.name)
+        loader.assign(app, store.path(image))
+        app.data = "{}/data/{}".format(port.ROOT, app.name)
         app.defines = settings.get("defines") or {}
         app.permissions = manifest.get("permissions")
         limit = settings.get("limit_ms", defaults.get("limit_ms"))

@@ -74,6 +74,8 @@ async def _install(supervisor, name, image, settings):
         else:
             record["previous"] = record["previous_settings"] = None
     supervisor.catalog.put(name, record)
+    if image in supervisor.held:
+        supervisor.held.remove(image)
     if slot:
         await supervisor.halt(slot)
         slot.record = record

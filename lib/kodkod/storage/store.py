@@ -9,12 +9,13 @@ from kodkod.storage import flash, once
 
 
 class Store:
-    """The images below root; flash is the module that does the calls."""
+    """The images below root; flash is the module that does the calls, and busy names the
+    directories of uploads that are under way."""
 
-    def __init__(self, root, flash=flash):
+    def __init__(self, root, flash=flash, busy=None):
         self.root = root
         self.flash = flash
-        self.busy = set()  # directories of uploads that are under way
+        self.busy = set() if busy is None else busy
 
     def path(self, id):
         """Directory of an image, there or not."""
@@ -57,3 +58,8 @@ class Store:
     def repair(self, needed):
         """For the boot: ends or undoes what a power cut interrupted, then sweeps."""
         once("repair", self, needed)
+
+
+def open_store(root, busy):
+    """The store of a device, which keeps nothing but `busy` between two uses."""
+    return Store(root, flash, busy)

@@ -5,17 +5,16 @@ from micropython import const
 from kodkod import port
 from kodkod.apps import logs
 from kodkod.borrow import borrow
-from kodkod.system.provider import SystemProvider
 
 _TEXT = const(1000)  # characters of a traceback in an answer
 _PAGE = const(6)  # records of about 250 bytes in a message of 2 KB
 
 
-class AppsProvider(SystemProvider):
+class Methods:
     """What `kod install` and its sisters call. Receiving images is loaded when it is needed."""
 
-    def __init__(self, supervisor):
-        super().__init__("kodkod/apps", 1)
+    def __init__(self, provider, supervisor):
+        self.provider = provider
         self.supervisor = supervisor
 
     def do_list(self, client, start=0):
@@ -67,11 +66,11 @@ class AppsProvider(SystemProvider):
 
     def do_write(self, client, handle, data):
         """The next piece of an upload."""
-        self.resource(client, handle).write(data)
+        self.provider.resource(client, handle).write(data)
 
     def do_commit(self, client, handle):
         """Verify an upload that is complete."""
-        self.resource(client, handle).commit()
+        self.provider.resource(client, handle).commit()
 
     def do_install(self, client, name, image, settings):
         """Switch a name to an image the device has, and start it."""

@@ -9,13 +9,8 @@ from kodkod.apps import kernel as kernels
 from kodkod.apps import logs, trouble
 from kodkod.apps.supervisor import Supervisor
 from kodkod.link.console import Console
-from kodkod.storage.catalog import Catalog
-from kodkod.storage.store import Store
 from kodkod.system import settings
-from kodkod.system.apps import AppsProvider
-from kodkod.system.device import DeviceProvider
-from kodkod.system.log import LogProvider
-from kodkod.system.network import NetworkProvider
+from kodkod.system.provider import SystemProvider
 
 _BOOTS = const(3)  # that may fail in a row before safe mode
 _LASTED_MS = const(30000)
@@ -40,20 +35,18 @@ def _hello(config):
 
 
 async def _boot(kernel, config):
-    supervisor = Supervisor(kernel, Store(port.ROOT), Catalog(port.ROOT))
-    kernels.supervisor = supervisor
-    AppsProvider(supervisor).install()
-    LogProvider().install()
-    device = DeviceProvider(kernel, supervisor.store, config)
-    device.install()
+    supervisor = kernels.supervisor = Supervisor(kernel)
+    SystemProvider("apps", 1, supervisor).install()
+    SystemProvider("log", 2).install()
+    SystemProvider("device", 3, supervisor, config).install()
     supervisor.load()
     supervisor.quarantine(trouble.culprit())
     trouble.note("")
-    device.safe_mode = _why_safe()
+    supervisor.safe_mode = _why_safe()
     kernel.task(kernel.system, _last())
     kernel.task(kernel.system, _serve(kernel, config))
-    if device.safe_mode:
-        text = "safe mode, no app is started: " + device.safe_mode
+    if supervisor.safe_mode:
+        text = "safe mode, no app is started: " + supervisor.safe_mode
         logs.write(kernel.system, logs.ERROR, text)
     else:
         await supervisor.boot()
@@ -77,10 +70,14 @@ async def _last():
 
 
 async def _serve(kernel, config):
-    network = NetworkProvider(config, port.radio(config["name"]))
-    network.install()
-    if network.radio:
-        kernel.task(kernel.system, network.run())
+    wifi = None
+    radio = port.radio(config["name"])
+    if radio:
+        from kodkod.system.wifi import Wifi
+
+        wifi = Wifi(config, radio)
+        kernel.task(kernel.system, wifi.run())
+    SystemProvider("network", 4, config, wifi).install()
     key = bytes.fromhex(config["key"])
     if not key:
         logs.write(kernel.system, logs.WARNING, "no key: only the cable leads in; kod setup")

@@ -8,22 +8,20 @@ from micropython import const
 from kodkod import port
 from kodkod.apps import trouble
 from kodkod.services import registry
-from kodkod.system.provider import SystemProvider
 
 VERSION = "0.1.0"
 
 _PAGE = const(8)  # entries of about 180 bytes in a message of 2 KB
 
 
-class DeviceProvider(SystemProvider):
+class Methods:
     """`settings` is the device's kodkod.json."""
 
-    def __init__(self, kernel, store, settings):
-        super().__init__("kodkod/device", 3)
-        self.kernel = kernel
-        self.store = store
+    def __init__(self, provider, supervisor, settings):
+        self.kernel = supervisor.kernel
+        self.store = supervisor.store
         self.settings = settings
-        self.safe_mode = None  # why, when it is in force
+        self.safe_mode = supervisor.safe_mode
 
     def do_info(self, client):
         """Names, versions, free memory and flash (bytes), uptime (ms)."""

@@ -16,15 +16,14 @@ _POLICIES = ("never", "on-failure", "always")
 class Upload(ServiceResource):
     """An image on its way. Closed before `commit`, nothing of it is left."""
 
-    def __init__(self, provider, client, image, size):
-        super().__init__(provider, client)
+    def __init__(self, methods, client, image, size):
+        super().__init__(methods.provider, client)
         self.image = image
         self.staging = None
-        self.kernel = provider.supervisor.kernel
-        self.held = provider.supervisor.held
-        self.held.append(image)
+        self.supervisor = methods.supervisor
+        self.supervisor.held.append(image)
         try:
-            self.staging = provider.supervisor.store.begin(image, size)
+            self.staging = self.supervisor.store.begin(image, size)
         except Exception:
             self.close()
             raise
@@ -41,20 +40,25 @@ class Upload(ServiceResource):
     def on_closed(self):
         if self.staging:
             self.staging.abort()
-            self.held.remove(self.image)
+            self.supervisor.held.remove(self.image)
         else:
-            self.kernel.task(self.kernel.system, self._let_go())
-
-    async def _let_go(self):
-        await asyncio.sleep_ms(_HELD_MS)
-        self.held.remove(self.image)
+            self.supervisor.kernel.create_task(_let_go(self.supervisor, self.image))
 
 
-def upload(provider, client, image, size):
+def upload(methods, client, image, size):
     """The resource that takes the pieces, or None when the image is there."""
-    if provider.supervisor.store.has(image):
+    supervisor = methods.supervisor
+    if supervisor.store.has(image):
+        supervisor.held.append(image)
+        supervisor.kernel.create_task(_let_go(supervisor, image))
         return None
-    return Upload(provider, client, image, size)
+    return Upload(methods, client, image, size)
+
+
+async def _let_go(supervisor, image):
+    await asyncio.sleep_ms(_HELD_MS)
+    if image in supervisor.held:
+        supervisor.held.remove(image)
 
 
 def _check(store, image, settings):
@@ -80,9 +84,9 @@ class Run(ServiceResource):
     """An app that is not installed. Notifies ["log", ms, level, text] and ["end", code, reason];
     closing it stops the app."""
 
-    def __init__(self, provider, client, image, settings):
-        super().__init__(provider, client, notifiable=True)
-        self.supervisor = provider.supervisor
+    def __init__(self, methods, client, image, settings):
+        super().__init__(methods.provider, client, notifiable=True)
+        self.supervisor = methods.supervisor
         self.detached = settings.get("detach")
         kernel = self.supervisor.kernel
         self.app = kernel.app("run-{}".format(kernel.next_gid))
@@ -111,7 +115,7 @@ class Run(ServiceResource):
             self.supervisor.kernel.end(self.app, "stopped", 0)
 
 
-def run(provider, client, image, settings):
+def run(methods, client, image, settings):
     """Start `image` as an app for the moment; returns the resource that tells of it."""
-    _check(provider.supervisor.store, image, settings)
-    return Run(provider, client, image, settings)
+    _check(methods.supervisor.store, image, settings)
+    return Run(methods, client, image, settings)

@@ -4,16 +4,15 @@ from micropython import const
 
 from kodkod.apps import logs
 from kodkod.services import ServiceResource
-from kodkod.system.provider import SystemProvider
 
 _PIECE = const(1400)  # bytes of text in one answer or notification
 
 
-class LogProvider(SystemProvider):
+class Methods:
     """A line is [seq, ms, level, app, text]; a gap in seq means lines of others, or dropped."""
 
-    def __init__(self):
-        super().__init__("kodkod/log", 2)
+    def __init__(self, provider):
+        self.provider = provider
 
     def do_read(self, client, name=None, since=0):
         """The oldest lines after number `since`, as many as fit one message."""
@@ -21,7 +20,7 @@ class LogProvider(SystemProvider):
 
     def do_follow(self, client, name=None, since=0):
         """A resource that notifies of lines after number `since`, in lists."""
-        return Follower(self, client, name, since)
+        return Follower(self.provider, client, name, since)
 
     def do_dropped(self, client):
         """How many lines of each app were dropped because the pool was full."""

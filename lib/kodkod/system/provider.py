@@ -1,5 +1,6 @@
-# The form of the system's services: methods travel by name, arguments as a list.
+# The form of the system's services: methods travel by name, and are loaded while they have clients.
 
+from kodkod.borrow import borrow
 from kodkod.errors import UnknownMethod
 from kodkod.services import ServiceProvider, ServiceSelector
 
@@ -7,15 +8,30 @@ _UUID = "b7f2a1de-000{}-4c1e-9a53-6b6f646b6f64"
 
 
 class SystemProvider(ServiceProvider):
-    """A service of the system. Method `x` is `do_x`, called as (client, *arguments)."""
+    """The service `kodkod/<name>`. Method `x` is `do_x(client, *arguments)` of the class Methods
+    in the module of that name, which is made with this provider and `context`."""
 
-    def __init__(self, name, number):
-        super().__init__(name, 1, 0)
+    def __init__(self, name, number, *context):
+        super().__init__("kodkod/" + name, 1, 0)
+        self._module = "kodkod.system." + name
+        self._context = context
+        self._methods = None
+        self._clients = 0
         self.provides(ServiceSelector(_UUID.format(number), 1, 0), self)
+
+    def on_opened(self, client):
+        self._clients += 1
+
+    def on_closed(self, client):
+        self._clients -= 1
+        if not self._clients:
+            self._methods = None
 
     def handle(self, index, arguments, gid, client):
         """Call the method named `index`."""
-        method = getattr(self, "do_" + index, None)
+        if self._methods is None:
+            self._methods = borrow(self._module).Methods(self, *self._context)
+        method = getattr(self._methods, "do_" + index, None)
         if method is None:
             raise UnknownMethod("{} has no method {}".format(self.name, index))
         return method(client, *arguments)
