@@ -109,28 +109,28 @@ class ServiceClient(Delivery):
             raise errors.UnknownMethod(f"{self.name}: an index is an int or a str")
         if _type(arguments) is not _int or not -_SMALL < arguments < _SMALL:
             arguments = copy(arguments)
-        calls = session.calls
-        if calls and len(calls) >= _PENDING:
+        if session.calls and len(session.calls) >= _PENDING:
             raise errors.Busy(f"{self.name}: {_PENDING} calls of this client are pending")
         provider = session.provider
-        call = None
+        # An object of one block moves MicroPython's search for free memory past what is full;
+        # for large ones like the frames of this call it begins anew each time. Worth 2 to 8 us.
+        call = (k,)
         if provider.running_ < _RUNNING:
             try:
                 result = k.call4(
                     provider.owner_, session.handle, index, arguments, session.gid, session.id
                 )
-                kind = _type(result)
-                if kind is not _int or not -_SMALL < result < _SMALL:
-                    if kind in _PLAIN:
+                call = None
+                if _type(result) is not _int or not -_SMALL < result < _SMALL:
+                    if _type(result) in _PLAIN:
                         result = copy(result)
                     elif result is not None:
                         result = call = k.call(provider.owner_, _outcome, session, result)
             except Exception as e:
                 raise k.call(provider.owner_, crossing, e)
-            if call and _type(call) is Call:
-                result = await call.answer(timeout_ms)
         else:
-            call = Call(session, None, index, arguments)
+            call = result = Call(session, None, index, arguments)
+        if call and _type(call) is Call:
             result = await call.answer(timeout_ms)
         if session.client is None:
             self.refuse_()

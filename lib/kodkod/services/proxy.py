@@ -19,7 +19,6 @@ _FOREVER = const(1 << 28)
 _delivered = Signal()
 # A name of the module is found four times as fast as a built-in one.
 _int = int
-_tuple = tuple
 _type = type
 
 
@@ -33,10 +32,7 @@ class Inbox:
         self.values_ = []
 
     def take_(self):
-        value = self.values_.pop(0)
-        size = 5
-        if _type(value) is _tuple:
-            value, size = value
+        value, size = self.values_.pop(0)
         self.bytes_ -= size
         return value
 
@@ -133,13 +129,10 @@ class Delivery:
                 self.wake_()
 
     def _deliver(self, handle, value):
-        size = 5
-        entry = value
-        if _type(value) is not _int:
-            size = _size(value)
-            if size > _QUEUE_BYTES:
-                raise errors.TooLarge(f"notification of {size} bytes, at most {_QUEUE_BYTES}")
-            entry = (value, size)
+        size = 5 if _type(value) is _int else _size(value)
+        if size > _QUEUE_BYTES:
+            raise errors.TooLarge(f"notification of {size} bytes, at most {_QUEUE_BYTES}")
+        entry = (value, size)
         k = _k.kernel
         k.shield += 1
         try:

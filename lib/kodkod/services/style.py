@@ -36,56 +36,66 @@ def service(name, uuid=None, version=(1, 0), **options):
 
 class _Provider(ServiceProvider):
     # The client of the plain method that runs.
-    _caller = None
+    caller_ = None
 
     def __init__(self, name, version, target):
         super().__init__(name, *version)
         target.provider_ = self
-        self._target = target
-        self._methods = {}
+        self.target_ = target
+        self.methods_ = {}
         # The client of each async method that runs, by its task.
-        self._callers = {}
+        self.callers_ = {}
         for hook in _HOOKS:
             if hasattr(target, hook):
                 setattr(self, hook, getattr(target, hook))
 
     def handle(self, index, arguments, gid, client):
-        method = self._methods.get(index)
-        self._caller = client
+        # Its frame stays on the stack as long as it is this small.
+        if _type(arguments) is _list or index not in self.methods_:
+            return self.apply_(index, arguments, client)
+        self.caller_ = client
         try:
-            if method is None:
-                result = self._find(index, arguments, client)
-            elif _type(arguments) is _list:
-                result = method(client, *arguments)
-            else:
-                result = method(client, arguments)
+            arguments = self.methods_[index](client, arguments)
         finally:
-            self._caller = None
-        if result is None or _type(result) is _int:
-            return result
-        if hasattr(result, "__next__"):
-            return self._later(result, client)
-        return _marked(result)
+            self.caller_ = None
+        if _type(arguments) is _int:
+            return arguments
+        return self.answer_(arguments, client)
 
-    def _find(self, index, arguments, client):
-        if index[0] == ".":
+    def apply_(self, index, arguments, client):
+        index = str(index)
+        if index[:1] == ".":
             resource = self.resource(client, arguments.pop(0))
-            return _method(resource, index[1:], Resource)(*arguments)
-        method = self._methods[index] = _method(self._target, index, None)
-        return method(client, *arguments) if type(arguments) is list else method(client, arguments)
+            method = _method(resource, index[1:], Resource)
+        else:
+            if index not in self.methods_:
+                self.methods_[index] = _method(self.target_, index, None)
+            method = self.methods_[index]
+            arguments = [client] + (arguments if _type(arguments) is _list else [arguments])
+        self.caller_ = client
+        try:
+            result = method(*arguments)
+        finally:
+            self.caller_ = None
+        return self.answer_(result, client)
 
-    async def _later(self, work, client):
+    def answer_(self, result, client):
+        return self.later_(result, client) if hasattr(result, "__next__") else _marked(result)
+
+    async def later_(self, work, client):
         task = core.cur_task
-        self._callers[task] = client
+        self.callers_[task] = client
         try:
             return _marked(await work)
         finally:
-            del self._callers[task]
+            del self.callers_[task]
 
 
 def _method(target, name, base):
     # Only what the class itself defines as a public method.
-    found = None if name[0] == "_" or name in _HOOKS else getattr(type(target), name, None)
+    found = None
+    if name[:1] not in ("", "_") and name not in _HOOKS:
+        found = getattr(type(target), name, None)
     if not callable(found) or isinstance(found, type) or hasattr(base, name):
         raise errors.UnknownMethod(f"no method {name}")
     return getattr(target, name)
@@ -102,7 +112,7 @@ class Resource(ServiceResource):
     def __init__(self, service, client=None):
         provider = service.provider_
         if client is None:
-            client = provider._caller or provider._callers.get(core.cur_task)
+            client = provider.caller_ or provider.callers_.get(core.cur_task)
         super().__init__(provider, client, notifiable=True)
         self.provider_ = provider
 
