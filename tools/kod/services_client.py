@@ -389,6 +389,9 @@ class ServiceClient:
             start = time.monotonic()
             while self._queue:
                 inbox = self._queue.popleft()
+                # Who waits for this sees it after this step, whatever comes of it.
+                self._taken += 1
+                self._taken_more.set()
                 try:
                     result = None
                     if isinstance(inbox, Inbox) and inbox._values:
@@ -397,8 +400,6 @@ class ServiceClient:
                         result = inbox.on_notified(value)
                     elif inbox._reason:
                         result = inbox._over()
-                    self._taken += 1
-                    self._taken_more.set()
                     if inspect.isawaitable(result):
                         await result
                 except Exception:

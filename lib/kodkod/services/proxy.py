@@ -183,14 +183,15 @@ class Delivery:
                 while queue:
                     inbox = queue.pop(0)
                     result = None
+                    # Who waits for this sees it after this step, whatever comes of it.
+                    self.taken_ += 1
+                    if _delivered._tasks:
+                        _delivered.set()
                     try:
                         if inbox.values_:
                             result = inbox.on_notified(inbox.take_())
                         elif inbox.reason_:
                             result = inbox.over_()
-                        self.taken_ += 1
-                        if _delivered._tasks:
-                            _delivered.set()
                         if result is not None and hasattr(result, "__next__"):
                             await result
                     except Exception as e:
