@@ -239,6 +239,24 @@ async def test_an_exception_in_on_notified_is_logged_and_the_next_one_is_deliver
 
 
 @scenario
+async def test_a_cancelled_wait_in_on_notified_stops_no_delivery(kernel):
+    class Waiting(Proxy):
+        async def on_notified(self, value):
+            self.got.append(value)
+            if value == 1:
+                await asyncio.sleep_ms(0)
+                raise asyncio.CancelledError
+
+    provider = installed(Owner())
+    mine = await opened()
+    held = Waiting(mine, await mine.invoke("open", "r"))
+    notify(provider.resource(mine.id, held.handle), 0, 1, 2)
+    await owners.settle(20)
+    assert held.got == [0, 1, 2] and kernel.current.running
+    assert len(kernel.logged) == 1
+
+
+@scenario
 async def test_what_was_sent_before_the_proxy_exists_is_kept_in_order(kernel):
     class Eager(Provider):
         def on_open(self, arguments, client):

@@ -445,3 +445,5 @@ async def test_a_restricted_selector_opens(kernel):
 async def test_an_unknown_overflow_policy_is_refused(kernel):
     with raises(ValueError, "panic"):
         ServiceClient(SELECTOR, overflow="panic")
+    with raises(ValueError, "queue=0"):
+        ServiceClient(SELECTOR, queue=0)

@@ -61,8 +61,8 @@ class Call:
 
     def _start(self):
         provider = self.session.provider
-        provider.running_ += 1
         self.task = _k.kernel.task(provider.owner_, self._run())
+        provider.running_ += 1
 
     async def _run(self):
         self.started = True
@@ -96,7 +96,7 @@ class Call:
             session.calls.remove(self)
             if self.task:
                 provider.running_ -= 1
-            elif not _waiting(session):
+            elif session in turns and not _waiting(session):
                 turns.remove(session)
         self.finish(error, result)
         # The free places go to the waiting clients in turn, one call each.

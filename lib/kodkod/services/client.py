@@ -44,8 +44,8 @@ class ServiceClient(Delivery):
     on_reconnected = _k.nothing
 
     def __init__(self, selector, queue=64, overflow="drop_oldest", reconnect=False):
-        if overflow not in ("drop_oldest", "drop_newest", "close"):
-            raise ValueError(f"overflow={overflow!r}")
+        if queue < 1 or overflow not in ("drop_oldest", "drop_newest", "close"):
+            raise ValueError(f"queue={queue} overflow={overflow!r}")
         super().__init__()
         self.selector_ = selector
         self.limit_ = queue

@@ -1,5 +1,5 @@
 # Proxies, and the queue by which a client's app gets their notifications.
-from asyncio import core, sleep_ms
+from asyncio import CancelledError, core, sleep_ms
 from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
@@ -194,7 +194,9 @@ class Delivery:
                             result = inbox.over_()
                         if result is not None and hasattr(result, "__next__"):
                             await result
-                    except Exception as e:
+                    except (Exception, CancelledError) as e:
+                        if getattr(self.owner_, "verdict", None):
+                            raise
                         _k.kernel.log_exception(self.owner_, e, "on_notified")
                     if ticks_diff(ticks_ms(), start) > _STEP_MS:
                         await sleep_ms(0)
