@@ -2,14 +2,13 @@
 # Loaded at the first zero byte; gone when the session has ended, or when there was none.
 
 import asyncio
-from os import urandom
 from time import ticks_diff, ticks_ms
 
 from micropython import const
 
 from kodkod.channel import Signal
 from kodkod.link.frames import Splitter
-from kodkod.link.line import Line, welcome
+from kodkod.link.line import Line, gone, welcome
 from kodkod.link.remote import open_client
 from kodkod.link.session import Session
 
@@ -62,7 +61,6 @@ class Cable:
         self._splitter = Splitter(_FRAME, self._text)
         self._strange = b""  # what came and was no frame
         self._heard = self._framed = ticks_ms()
-        self._tag = urandom(1)[0]
         self._nonce = None
         self._answer = None  # to the last opening
         self._due = False  # it is to be sent
@@ -78,11 +76,15 @@ class Cable:
         for packet in self._splitter.feed(data):
             self._framed = self._heard
             self._strange = b""
-            opening = welcome(packet, self._tag + 1 & 255)
+            opening = welcome(packet, self._console.tag + 1 & 255)
             carrier = self.carrier
             if opening:
                 self._open(*opening)
-            elif carrier and len(carrier.payloads) < _PAYLOADS:
+            elif not carrier:
+                if packet:
+                    self._answer = gone(packet)
+                    self._due = True
+            elif len(carrier.payloads) < _PAYLOADS:
                 payload = self.line.feed(packet, self._heard)
                 if payload is not None:
                     carrier.payloads.append(payload)
@@ -92,13 +94,13 @@ class Cable:
     def _open(self, nonce, answer, known):
         # The same opening again: its answer was lost.
         if nonce != self._nonce:
+            self.end()
             self._nonce = nonce
             self._answer = answer
-            self._tag = self._tag + 1 & 255
-            self.end()
+            self._console.tag = tag = self._console.tag + 1 & 255
             if known:
                 self._stale = True
-                self.line = Line(self._tag, _PIECE, _WINDOW)
+                self.line = Line(tag, _PIECE, _WINDOW)
                 self.carrier = _Carrier(self)
                 kernel = self._console.kernel
                 session = Session(self.carrier, self._console.hello, open_client)
@@ -112,7 +114,7 @@ class Cable:
             last = line.poll(ticks_ms())
             if last:
                 self._console.write(last)
-            self.carrier = self.line = None
+            self.carrier = self.line = self._nonce = None
             carrier.changed.set()
 
     def _text(self, data):

@@ -9,6 +9,7 @@ from micropython import const
 
 from kodkod import port
 from kodkod.apps import logs
+from kodkod.borrow import borrow
 from kodkod.channel import Signal
 
 _BATCH = const(64)  # bytes that are read before others get their turn
@@ -32,6 +33,7 @@ class Console:
         self.cable = None  # who takes frames, while there are any
         self.typed = None  # the record and the namespace of typed code
         self.prompt = ""  # what stands there in no mode
+        self.tag = 0  # of the last session
         self._shown = 0  # number of the log's last line that was shown, or counted as lost
         self._news = Signal()
         self._heard = port.uptime_ms()
@@ -63,15 +65,8 @@ class Console:
     # Parts
 
     def load(self, name):
-        """A part of the console, by the name of its module."""
-        return __import__("kodkod.link." + name, None, None, (name,))
-
-    def unload(self, *names):
-        """Forget parts that are no longer used."""
-        package = sys.modules["kodkod.link"]
-        for name in names:
-            if sys.modules.pop("kodkod.link." + name, None):
-                delattr(package, name)
+        """A part of the console, by the name of its module; it goes with who holds it."""
+        return borrow("kodkod.link." + name)
 
     def begin(self):
         """The record and the namespace of typed code, made when they are first needed."""
@@ -79,23 +74,17 @@ class Console:
             self.typed = self.load("typed").Typed(self)
         return self.typed
 
-    def rest(self):
-        """Nobody is typing any more."""
-        self.mode = None
-        self.unload("repl", "rawrepl")
-
     async def abandon(self):
         """Another host has come: what mpremote left without a word is cleaned up."""
         raw = self.mode and not self.mode.shows
         if raw:
-            self.rest()
+            self.mode = None
         if self.typed and (self.typed.unmount() or raw):
             await self.typed.reset()
 
     def uncable(self):
         """No frames any more."""
         self.cable = None
-        self.unload("cable", "line", "frames")
         self._news.set()
 
     # Input
@@ -198,12 +187,11 @@ class Console:
 
     def _unuse(self):
         if self.mode and self.mode.shows and self.mode.idle:
-            self.rest()
+            self.mode = None
         if not self.mode:
             self.prompt = ""
             if self.typed and self.typed.idle:
                 self.typed = None
-                self.unload("typed")
 
     def flush(self):
         """The kernel has ended: show what was not."""

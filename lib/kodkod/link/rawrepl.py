@@ -30,13 +30,14 @@ class RawRepl:
         if byte == _CTRL_A:
             return self._enter()
         if byte == _CTRL_B:
-            self.console.rest()
+            self.console.mode = None
             self.console.write("\r\n" + self.console.begin().banner())
         elif byte == _CTRL_C:
             self.source = bytearray()
         elif byte == _CTRL_D:
             self.console.write("OK")
             if self.source:
+                self.source = bytes(self.source)
                 return "exec"
             self.console.write("\r\n")
             return "reset"
@@ -62,6 +63,7 @@ class RawRepl:
             self._room = 0
             self.console.write(b"\x04")
             if byte == _CTRL_D:
+                self.source = bytes(self.source)
                 return "exec"
             self.done("KeyboardInterrupt: \n")
             return None

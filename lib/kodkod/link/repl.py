@@ -85,7 +85,6 @@ class Repl:
         # A control character on an empty line.
         console = self.console
         if byte == _CTRL_A:
-            console.rest()
             console.write("\r\n")
             console.mode = console.load("rawrepl").RawRepl(console)
             return console.mode.feed(byte)

@@ -41,8 +41,7 @@ class Typed:
     def __init__(self, console):
         self.console = console
         self.kernel = console.kernel
-        self.names = {"__name__": "__main__"}
-        self.modules = {}
+        self._forget()
         self.typing = False  # a step is under way
         self.error = None  # what it raised
         self._late = False  # the guard ended it
@@ -50,10 +49,20 @@ class Typed:
         self._nested = False
         self._interrupted = False
 
+    def _forget(self):
+        self.names = {"__name__": "__main__", "__repl_print__": self._show}
+        self.modules = {}
+
+    def _show(self, value):
+        # What a statement at the prompt is worth.
+        if value is not None:
+            self.names["_"] = value
+            self.write(repr(value) + "\n")
+
     @property
     def idle(self):
         """Nothing of it would be missed."""
-        return len(self.names) == 1 and (not self._app or self._app.verdict)
+        return len(self.names) == 2 and (not self._app or self._app.verdict)
 
     def record(self):
         """The app that typed code belongs to."""
@@ -79,7 +88,7 @@ class Typed:
                 if callable(job):
                     job()
                 else:
-                    exec(compile(bytes(source), "<stdin>", job), self.names)
+                    exec(compile(source, "<stdin>", job), self.names)
             finally:
                 port.console_ctrl_c(False)
         except BaseException as exc:  # all that it raises is for who typed it
@@ -174,8 +183,7 @@ class Typed:
         if app:
             self.kernel.end(app, "stopped", 0)
             await app.wait()
-        self.names = {"__name__": "__main__"}
-        self.modules = {}
+        self._forget()
         self.unmount()
         os.chdir("/")
         gc.collect()

@@ -74,7 +74,6 @@ class Views:
             return None
         own = make()
         view = self._made[name] = self._typed.console.load("view")
-        self._typed.console.unload("view")
         view.of = module = globals()[name]
         if name != "asyncio":  # whose parts load when they are asked for
             for each in dir(module):

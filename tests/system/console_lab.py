@@ -1,0 +1,159 @@
+"""What the tests of the console share: apps that talk, mpremote as a process, a person typing."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import subprocess
+import sys
+import termios
+import time
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kod import Device
+from simulated_device import SimulatedDevice, until
+
+MPREMOTE = [sys.executable, "-m", "mpremote"]
+DEEP = os.environ.get("KODKOD_DEEP") == "1"
+HUB = """
+from kodkod.services import ServiceProvider, ServiceSelector
+
+class Hub(ServiceProvider):
+    def __init__(self):
+        super().__init__("test/hub", 1, 0)
+        self.provides(ServiceSelector("5ac1a3f0-7d3c-4f5e-8a54-000000000001", 1, 0), self)
+        self.posts = {}
+
+    def handle(self, index, arguments, gid, client):
+        if index == "post":
+            name, count = arguments
+            self.posts[name] = count
+        return self.posts
+
+async def main():
+    Hub().install()
+"""
+TALKER = """
+import asyncio
+import kodkod
+from kodkod.services import ServiceClient, ServiceSelector
+
+async def main():
+    name = kodkod.defines["name"]
+    hub = ServiceClient(ServiceSelector("5ac1a3f0-7d3c-4f5e-8a54-000000000001", 1, 0))
+    await hub.open(timeout_ms=5000)
+    count = 0
+    while True:
+        count += 1
+        heard = await hub.invoke("post", [name, count])
+        if count % 20 == 0 and kodkod.defines.get("chatty"):
+            print("count", count)
+        await asyncio.sleep_ms(20)
+"""
+
+
+class Talk:
+    """Three apps of a device that send to each other, seen from the network."""
+
+    def __init__(self, desk: SimulatedDevice, place: Path, chatty: bool) -> None:
+        self.desk = desk
+        self.port = desk.run_json["console"]
+        (place / "hub.py").write_text(HUB)
+        (place / "talker.py").write_text(TALKER)
+        desk.kod("install", "hub", place / "hub.py")
+        for name in ("ann", "bob"):
+            options = ["-D", f"name={name}", *(["-D", "chatty"] if chatty else [])]
+            desk.kod("install", name, place / "talker.py", *options)
+        self.link: Device = desk.connect()
+        until(lambda: len(self.posts()) == 2)
+
+    def posts(self) -> dict[str, int]:
+        """How many messages each has sent."""
+        return dict(self.link.call("test/hub", "look"))
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """The apps send on during and after what is done here, and none was restarted."""
+        before = self.posts()
+        yield
+        until(
+            lambda: all(self.posts()[name] > before[name] for name in before),
+            what="the apps do not talk any more",
+        )
+        records = {one["name"]: one for one in self.link.list()}
+        for name in ("hub", "ann", "bob"):
+            assert (records[name]["state"], records[name]["restarts"]) == ("running", 0)
+
+    def mpremote(self, *arguments: str | Path, code: int = 0, seconds: float = 30) -> str:
+        """What stock mpremote says on the device's console."""
+        done = subprocess.run(
+            [*MPREMOTE, "connect", self.port, *map(str, arguments)],
+            capture_output=True,
+            timeout=seconds,
+        )
+        out = done.stdout.decode().replace("\r\n", "\n")
+        assert done.returncode == code, (arguments, out, done.stderr.decode())
+        return out + done.stderr.decode()
+
+    def start_mpremote(self, *arguments: str | Path) -> subprocess.Popen[bytes]:
+        """One that is to be killed."""
+        return subprocess.Popen(
+            [*MPREMOTE, "connect", self.port, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+
+@contextmanager
+def talking(place: Path, *options: str, chatty: bool = False) -> Iterator[Talk]:
+    """A simulated device with its apps; a console without a speed limit unless one is given."""
+    desk = SimulatedDevice(place, "desk", ("--baud", "0", *options))
+    before = os.environ.get("KOD_HOME")
+    os.environ["KOD_HOME"] = str(desk.home)
+    try:
+        desk.start()
+        talk = Talk(desk, place, chatty)
+        yield talk
+        talk.link.close()
+    finally:
+        desk.stop()
+        if before is None:
+            del os.environ["KOD_HOME"]
+        else:
+            os.environ["KOD_HOME"] = before
+
+
+class Person:
+    """Somebody at a terminal on the console."""
+
+    def __init__(self, port: str) -> None:
+        self._fd = os.open(port, os.O_RDWR | os.O_NOCTTY)
+        tty.setraw(self._fd, termios.TCSANOW)
+        self.seen = ""
+
+    def __enter__(self) -> Person:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        os.close(self._fd)
+
+    def types(self, text: str, expect: str = r">>> $", seconds: float = 10) -> str:
+        """Types, a key at a time, and returns what the device shows up to what is expected."""
+        for byte in text.encode():
+            os.write(self._fd, bytes((byte,)))
+        return self.sees(expect, seconds)
+
+    def sees(self, expect: str, seconds: float = 10) -> str:
+        """What is shown, once that matches."""
+        self.seen = ""
+        deadline = time.monotonic() + seconds
+        while not re.search(expect, self.seen):
+            assert time.monotonic() < deadline, (expect, self.seen)
+            if select.select([self._fd], [], [], 0.05)[0]:
+                self.seen += os.read(self._fd, 4096).decode(errors="replace")
+        return self.seen
