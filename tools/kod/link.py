@@ -336,7 +336,10 @@ class Connection:
             self._start(request)
 
     def _start(self, request: _Request) -> None:
-        self._sent[request.number] = request
+        if request.number:
+            self._sent[request.number] = request
+        else:
+            request.settle()  # no answer is wanted
         self._counted += request.size > 0
         self._bytes += request.size
         self._post(request.payload)

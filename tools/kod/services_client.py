@@ -12,6 +12,7 @@ import contextlib
 import contextvars
 import inspect
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -69,9 +70,7 @@ class _Session(RemoteService):
     def post_close(self, handle: int | None) -> None:
         """Say that `handle`, or the client, is closed; nobody waits for the answer."""
         if self.connection.lost is None:
-            self.connection._submit(
-                [CLOSE, next(self.connection._numbers), self.number, handle], CALL_MS
-            )
+            self.connection._submit([CLOSE, 0, self.number, handle], None)
 
     # What the link's thread calls
 
@@ -167,8 +166,8 @@ class ServiceClient:
         overflow: str = "drop_oldest",
         reconnect: bool = False,
     ) -> None:
-        if overflow not in ("drop_oldest", "drop_newest", "close"):
-            raise ValueError(f"overflow={overflow!r}")
+        if queue < 1 or overflow not in ("drop_oldest", "drop_newest", "close"):
+            raise ValueError(f"queue={queue} overflow={overflow!r}")
         self._selector = selector
         self._limit = queue
         self._overflow = overflow
@@ -227,7 +226,7 @@ class ServiceClient:
             raise errors.Busy(f"{self.name}: {PENDING} calls of this client are pending")
         future = session.submit(index, arguments, timeout_ms)
         result = await self._answer(session, future)
-        if self._session is not session:
+        if self._session is None and self._reason == "closed":
             self._refuse()
         if self._queue:
             await self._flush(timeout_ms)
@@ -402,7 +401,9 @@ class ServiceClient:
                         result = inbox._over()
                     if inspect.isawaitable(result):
                         await result
-                except Exception:
+                except (Exception, asyncio.CancelledError):
+                    if _is_cancelled(self._task):
+                        raise
                     _log.exception("on_notified")
                 if time.monotonic() - start > _STEP_S:
                     await asyncio.sleep(0)
@@ -432,6 +433,14 @@ def _connection(device: Device | Connection | None) -> Connection:
     if found is None:
         raise errors.ClientClosed("no device: open(device=...), or with using(device)")
     return found if isinstance(found, Connection) else found.connection
+
+
+def _is_cancelled(task: Any) -> bool:
+    # Python 3.10 cannot tell it from a body that awaits what somebody cancelled.
+    cancelling = getattr(task, "cancelling", None)
+    return isinstance(sys.exc_info()[1], asyncio.CancelledError) and (
+        cancelling is None or cancelling() > 0
+    )
 
 
 def _pass_on(done: Future[Any], waiter: asyncio.Future[Any]) -> None:

@@ -12,8 +12,8 @@ except ImportError:
     const = int
 
 # tools/kod/link.py has the same numbers. The first four of the host are requests, each gets one
-# REPLY or ERROR, and a REPLY comes after what was notified before it; NOTE and CLOSED are events,
-# each takes one of the host's credits.
+# REPLY or ERROR, but for a CLOSE with number 0. NOTE and CLOSED are events, each takes one of the
+# host's credits. Replies and events leave in the order in which they came about.
 _OPEN = const(1)
 _INVOKE = const(2)
 _CLOSE = const(3)
@@ -112,7 +112,8 @@ class Session:
             self._reply(pack([_REPLY, number, None]))
         elif kind == _CLOSE:
             self._close(message[2], message[3])
-            self._reply(pack([_REPLY, number, None]))
+            if number:
+                self._reply(pack([_REPLY, number, None]))
         elif not 0 < kind < _CLOSE or number in self._tasks or number in self._clients:
             raise ValueError("unknown message")
         elif len(self._tasks) == _REQUESTS or self._held + size > _REQUEST_BYTES:
@@ -231,7 +232,9 @@ class Session:
             while True:
                 events = self._events
                 replies = self._replies
-                if self._credit and events:
+                if replies and (not events or replies[0][0] < events[0][0]):
+                    payload = replies.pop(0)[1]
+                elif self._credit and events:
                     self._credit -= 1
                     _, key, payload, kind = events.pop(0)
                     self._event_bytes -= len(payload)
@@ -239,8 +242,6 @@ class Session:
                         # What was lost is said as of now. With the value it is an array of five.
                         head = pack([_NOTE, key[0], key[1], self._lost.get(key, 0)])
                         payload = b"\x95" + head[1:] + payload
-                elif replies and (not events or events[0][0] > replies[0][0]):
-                    payload = replies.pop(0)[1]
                 else:
                     self._wake.clear()
                     await self._wake.wait()

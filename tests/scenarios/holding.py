@@ -1,0 +1,189 @@
+# Resources and their proxies: every way in which they end, told once and last.
+
+from kodkod.services import ServiceClient
+from rig import SELECTOR, Watcher, attempt, director, events, opened, say, scenario, setting, show, until
+
+
+@scenario
+async def closed_by_the_proxy():
+    client, held = await setting()
+    say(held.is_closed)
+    held.close()
+    held.close()
+    say(held.is_closed, held.handle, held.got)
+    await events("resource 1 closed")
+    client.close()
+    say(held.got)
+    await events("client closed")
+
+
+@scenario
+async def closed_with_the_client():
+    client, first = await setting()
+    second = Watcher(client, await client.invoke("hold"))
+    quiet = Watcher(client, await client.invoke("hold", [False]))
+    client.close()
+    say(first.got, second.got, quiet.got, first.handle, quiet.is_closed)
+    first.close()
+    second.close()
+    client.close()
+    await events("client closed")
+    say(first.got, second.got, quiet.got)
+
+
+@scenario
+async def closed_by_the_resource():
+    client, held = await setting()
+    await client.invoke("shut", [held.handle])
+    await until(lambda: held.is_closed)
+    say(held.got)
+    held.close()
+    client.close()
+    say(held.got)
+    await events("client closed")
+
+
+@scenario
+async def closed_by_a_last_notification():
+    client, held = await setting()
+    await client.invoke("notify", [held.handle, "last", True])
+    await until(lambda: held.is_closed)
+    say(held.got)
+    client.close()
+    await events("client closed")
+
+
+@scenario
+async def closed_behind_a_burst():
+    client, held = await setting()
+    await client.invoke("burst", [held.handle, 0, 30, True])
+    await until(lambda: held.is_closed)
+    say(held.got[:2], held.got[-2:], len(held.got), held.dropped)
+    client.close()
+
+
+@scenario
+async def a_quiet_resource_tells_its_end_too():
+    client = await opened()
+    quiet = Watcher(client, await client.invoke("hold", [False]))
+    say(await attempt(client.invoke("notify", [quiet, 1])))
+    await client.invoke("shut", [quiet])
+    await until(lambda: quiet.is_closed)
+    say(quiet.got)
+    client.close()
+
+
+@scenario
+async def closed_before_there_was_a_proxy():
+    client = await opened()
+    handle = await client.invoke("hold")
+    await client.invoke("shut", [handle])
+    held = Watcher(client, handle)
+    await until(lambda: held.is_closed)
+    say(held.got)
+    handle = await client.invoke("hold_notify_close", [3])
+    held = Watcher(client, handle)
+    await until(lambda: held.is_closed)
+    say(held.got)
+    client.close()
+
+
+@scenario
+async def a_proxy_crosses_as_its_handle():
+    client, held = await setting()
+    say(await client.invoke("number", [held]))
+    say(await client.invoke("echo", [{"proxy": held}]) == {"proxy": held.handle})
+    inside = (await client.invoke("hold_inside", [2]))["held"]
+    second = Watcher(client, inside[0])
+    say(await client.invoke("number", [second]), len(inside))
+    held.close()
+    say(await attempt(client.invoke("number", [held])))
+    client.close()
+
+
+@scenario
+async def a_handle_belongs_to_one_client():
+    client, held = await setting()
+    other = await ServiceClient(SELECTOR).open()
+    say(await attempt(other.invoke("number", [held.handle])))
+    say(await attempt(client.invoke("number", [held.handle + 2])))
+    say(await attempt(client.invoke("number", ["1"])))
+    handle = held.handle
+    held.close()
+    say(await attempt(client.invoke("number", [handle])))
+    client.close()
+    other.close()
+
+
+@scenario
+async def one_proxy_for_a_handle():
+    client, held = await setting()
+    try:
+        Watcher(client, held.handle)
+    except ValueError:
+        say("refused")
+    await client.invoke("notify", [held.handle, "to the first"])
+    say(held.got)
+    client.close()
+
+
+@scenario
+async def no_proxy_for_a_closed_client():
+    client = await opened()
+    handle = await client.invoke("hold")
+    client.close()
+    try:
+        Watcher(client, handle)
+    except Exception as error:
+        say(type(error).__name__)
+    await events("client closed")
+
+
+@scenario
+async def resources_close_in_the_order_of_their_creation():
+    client = await opened()
+    for _ in range(5):
+        await client.invoke("hold")
+    say(show(await client.invoke("held")))
+    client.close()
+    await events("client closed")
+
+
+@scenario
+async def a_hook_that_raises_does_not_keep_the_others_from_closing():
+    client = await opened()
+    for bad_hook in (False, True, False):
+        await client.invoke("hold", [True, bad_hook])
+    client.close()
+    await events("client closed")
+
+
+@scenario
+async def the_service_goes_and_every_proxy_is_told_after_what_was_sent():
+    client, held = await setting()
+    second = Watcher(client, await client.invoke("hold", [False]))
+    await client.invoke("burst", [held.handle, 0, 3])
+    await client.invoke("leave")
+    await until(lambda: held.is_closed and second.is_closed)
+    say(held.got, second.got)
+    held.close()
+    client.close()
+    say(held.got)
+    await events("uninstalled")
+
+
+@scenario
+async def a_client_that_is_told_of_an_end_may_close_everything():
+    class Nervous(Watcher):
+        def on_closed(self, reason):
+            super().on_closed(reason)
+            self.close()
+            client.close()
+
+    client = await opened()
+    held = Nervous(client, await client.invoke("hold"))
+    other = Watcher(client, await client.invoke("hold"))
+    await client.invoke("shut", [held])
+    await until(lambda: other.is_closed)
+    say(held.got, other.got)
+    await director("events", "lab", "client closed")
