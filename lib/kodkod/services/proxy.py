@@ -106,7 +106,7 @@ class Delivery:
     def _close_handle(self, handle):
         resource = self.session_ and self.session_.resources.get(handle)
         if resource:
-            resource.close("closed")
+            _k.shielded(resource.close_, "closed")
         _k.shielded(self._handle_closed, handle, "closed")
 
     def _handle_closed(self, handle, reason):

@@ -33,12 +33,13 @@ class ServiceResource:
         if close:
             self.close()
 
-    def close(self, reason="resource"):
+    def close(self):
         """Idempotent; calls `on_closed` once and tells the proxy."""
-        if not self.is_closed:
-            _k.shielded(self.close_, reason)
+        _k.shielded(self.close_, "resource")
 
     def close_(self, reason):
+        if self.is_closed:
+            return
         session = self.session_
         self.is_closed = True
         del session.resources[self.handle]

@@ -1,0 +1,17 @@
+from collections.abc import Callable
+from typing import Any
+
+kernel: Any
+"""Whoever runs the apps; plain.py says what it has to offer."""
+
+def nothing(self: Any, value: Any = None) -> None:
+    """What a hook does unless an app has its own."""
+
+def handle(self: Any) -> int | None:
+    """As what a resource or its proxy crosses."""
+
+def shielded(function: Callable[..., Any], *args: Any) -> Any:
+    """Runs `function`, which changes state of several apps, without a guard's interrupt."""
+
+def hook(owner: Any, function: Callable[..., Any], *args: Any) -> None:
+    """Runs an app's hook as that app, interruptible. A failure is a line in its log."""
