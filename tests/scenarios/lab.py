@@ -25,7 +25,7 @@ class Held(ServiceResource):
         self.bad_hook = bad_hook
 
     def on_closed(self):
-        self.lab.saw("resource {} closed".format(self.number))
+        self.lab.saw(f"resource {self.number} closed")
         if self.bad_hook:
             raise ValueError("bad hook")
 
@@ -63,9 +63,9 @@ class Lab(ServiceProvider):
     def handle(self, index, arguments, gid, client):
         if index == 0:
             return arguments
-        method = getattr(self, "do_{}".format(index), None)
+        method = getattr(self, f"do_{index}", None)
         if method is None:
-            raise errors.UnknownMethod("no method {}".format(index))
+            raise errors.UnknownMethod(f"no method {index}")
         return method(client, *(arguments or ()))
 
     # Results
@@ -106,9 +106,8 @@ class Lab(ServiceProvider):
     # Errors
 
     def do_fail(self, client, kind):
-        if kind in ("ValueError", "OSError", "KeyError"):
-            raise {"ValueError": ValueError, "OSError": OSError, "KeyError": KeyError}[kind]("as told")
-        raise getattr(errors, kind)("as told")
+        own = {"ValueError": ValueError, "OSError": OSError}
+        raise (own.get(kind) or getattr(errors, kind))("as told")
 
     async def do_fail_later(self, client, kind):
         await asyncio.sleep(0.001)
@@ -327,10 +326,10 @@ class Director(ServiceProvider):
         code = await labs[name].wait()
         return [labs[name].reason, code]
 
-    async def do_events(self, name, last):
-        """What happened in the lab, at least until `last` did."""
+    async def do_events(self, name, awaited):
+        """What happened in the lab, at least until all `awaited` did."""
         for _ in range(1500):
-            if last is None or last in seen[name]:
+            if not [one for one in awaited if one not in seen[name]]:
                 break
             await asyncio.sleep(0.002)
         events, seen[name] = seen[name], []
@@ -358,7 +357,7 @@ def left(lab):
     if lab.name.startswith("kodkod/") or lab.name.startswith("scenarios/director"):
         return None
     if lab.sessions_ or lab.running_ or lab.turns_:
-        return "{}: {} clients, {} calls".format(lab.name, len(lab.sessions_), lab.running_)
+        return f"{lab.name}: {len(lab.sessions_)} clients, {lab.running_} calls"
 
 
 async def main():

@@ -52,11 +52,16 @@ async def start(name="lab", **options):
     await director("start", name, options)
 
 
-async def events(last=None, name="lab", in_order=True):
-    """Says what happened in the lab, at least until `last` did. A provider that goes closes its
-    clients in any order."""
-    happened = await director("events", name, last)
-    say("{}:".format(name), ", ".join(happened if in_order else sorted(happened)))
+async def happened(*awaited):
+    """Waits until all `awaited` happened in the lab; says nothing of it."""
+    await director("events", "lab", awaited)
+
+
+async def events(*awaited, name="lab", in_order=True):
+    """Says what happened in the lab, at least until all `awaited` did. In which order a provider
+    that goes closes its clients, and when a cancelled handler notices, is not promised."""
+    happened = await director("events", name, awaited)
+    say(f"{name}:", ", ".join(happened if in_order else sorted(happened)))
 
 
 async def opened(**options):
@@ -92,7 +97,7 @@ async def until(condition):
 def show(value):
     """The same text on every platform."""
     if isinstance(value, dict):
-        entries = ["{}: {}".format(show(key), show(value[key])) for key in value]
+        entries = [f"{show(key)}: {show(value[key])}" for key in value]
         return "{" + ", ".join(sorted(entries)) + "}"
     if isinstance(value, list):
         return "[" + ", ".join([show(one) for one in value]) + "]"

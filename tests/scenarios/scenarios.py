@@ -10,13 +10,6 @@ except ImportError:
     from traceback import print_exception
 
 # Each registers its scenarios.
-import opening  # isort: skip
-import calling  # isort: skip
-import crossing  # isort: skip
-import holding  # isort: skip
-import notifying  # isort: skip
-import ending  # isort: skip
-import short  # isort: skip
 
 _SECONDS = 30  # for a scenario
 

@@ -45,7 +45,7 @@ async def a_resource_is_an_object_with_methods_and_messages():
         say("over", await attempt(second.say("more")))
         first.close()
         say(first.is_closed)
-    await events("line closed", "short")
+    await events("line closed", name="short")
 
 
 @scenario
@@ -93,4 +93,4 @@ async def an_exception_in_the_body_closes_too():
             raise KeyError("mine")
     except KeyError:
         say("mine")
-    await events("line closed", "short")
+    await events("line closed", name="short")

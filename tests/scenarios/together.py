@@ -3,11 +3,10 @@
 
 import sys
 
+import kodkod
 import lab
 import rig
 import scenarios
-
-import kodkod
 
 
 async def main():
