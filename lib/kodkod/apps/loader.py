@@ -35,6 +35,7 @@ def install(scheduler):
         _replace(place, "create_task", scheduler.create_task)
         _replace(place, "run", hand_over)
         _replace(place, "new_event_loop", core.get_event_loop)
+        _replace(place, "current_task", _current_task)
     _replace(core, "run_until_complete", hand_over)
     _replace(core.Loop, "run_until_complete", hand_over)
     _replace(core.Loop, "run_forever", hand_over)
@@ -211,6 +212,14 @@ async def main(app, entry, args=()):
     module = None
     if hasattr(result, "send") or type(result) is asyncio.Task:
         await result
+
+
+def _current_task():
+    # In a handler or hook what runs is the task of another app, which must not get hold of it.
+    task = asyncio.core.cur_task
+    if task is None or task.coro[1] is not (kernel.current or kernel.system):
+        raise RuntimeError("no task of this app is running")
+    return task
 
 
 def hand_over(coro=None):

@@ -13,10 +13,38 @@ core = asyncio.core
 _CancelledError = asyncio.CancelledError
 _QUIET = (_CancelledError, StopIteration)
 _GRACE_MS = 2000
+_FORCE_MS = 30  # for what is left of an app that did not end in time
 
 
 def _apply(function, args, _1, _2):
     return function(*args)
+
+
+def _verdict(app, exc, mine):
+    # Reason, exit code and text for an app that `exc` ends.
+    if isinstance(exc, SystemExit):
+        text = None
+        code = exc.args[0] if exc.args else 0
+        if code is None:
+            code = 0
+        elif not isinstance(code, int):
+            text = str(code)
+            code = 1
+        code &= 255
+        return "failed" if code else "ended", code, text
+    if mine:
+        return "runaway", 1, logs.runaway(app, exc)
+    return "memory" if isinstance(exc, MemoryError) else "failed", 1, logs.traceback(exc)
+
+
+def _unqueue(task):
+    # It is in the queue that its data names, in that of the task it waits for, or else in the
+    # main one.
+    data = task.data
+    if isinstance(data, core.Task):
+        data = data.state
+    (data if hasattr(data, "remove") else core._task_queue).remove(task)
+    task.data = _CancelledError  # so that nobody who kept it wakes it
 
 
 class Scheduler:
@@ -33,6 +61,7 @@ class Scheduler:
         self.opened = (ticks_us, None) + 2 * (guard.drain, None)  # the same at a call's start
         self.back = 0  # 1: the step is over, its task waits for something
         self.error = None  # what the last step raised, until it is dealt with
+        self.judged = None  # the app whose exception is being looked at
         self.ending = None  # the exit code that `run` returns, once decided
         self.on_idle = None  # called when the last app has ended
         self.next_gid = 0
@@ -101,30 +130,41 @@ class Scheduler:
                 logs.write(app, logs.ERROR, "not ended after {} ms: by force".format(grace_ms))
                 break
             await app.changed.wait(left)
+        deadline = ticks_ms()
         registry.close_owned(app)
+        app.reason = app.verdict[0]  # it makes no more tasks
+        app.limit = _FORCE_MS
         for tasks in (app.tasks, app.background):
             while tasks:
-                self._drop(tasks.pop())
+                self._drop(app, tasks.pop(), ticks_diff(ticks_ms(), deadline) < _FORCE_MS)
         while app.owned:
-            try:
-                app.owned.pop().close()
-            except Exception as exc:
-                self.log_exception(app, exc, "closing")
+            self._close(app, app.owned.pop())
         logs.flush(app)
         self.apps.remove(app)
-        app.modules = app.main = None
-        app.reason, app.code = app.verdict
+        app.modules = app.facades = app.main = None
+        app.code = app.verdict[1]
         app.changed.set()
         if app.on_end:
             app.on_end(app)
         if self.on_idle and len(self.apps) == 1:
             self.on_idle()
 
-    def _drop(self, task):
-        # It is in the queue that its data names, or else in the main one.
-        if not task.done():
-            (task.data if hasattr(task.data, "remove") else core._task_queue).remove(task)
-            task.data = _CancelledError  # so that nobody who kept it wakes it
+    def _drop(self, app, task, close):
+        if task.done():
+            return
+        _unqueue(task)
+        if close:  # its `finally` blocks, the kernel's own too
+            before = core.cur_task
+            core.cur_task = task
+            self._close(app, task.coro[0])
+            core.cur_task = before
+            _unqueue(task)  # it has caught that, and waits again
+
+    def _close(self, app, thing):
+        try:
+            self.call(app, thing.close)
+        except Exception:  # it did not even end well
+            pass
 
     def released(self, app):
         """`app` may have nothing left to live for: no task and no provider."""
@@ -174,7 +214,8 @@ class Scheduler:
 
     def _crossing(self, owner, exc):
         # What the caller gets for an exception in `owner`: the end of the owner is not its own.
-        if isinstance(exc, Exception) and not isinstance(exc, MemoryError):
+        passes = isinstance(exc, Exception) and not isinstance(exc, MemoryError)
+        if passes or owner is self.judged:
             return exc
         self._fail(owner, exc)
         return ServiceClosed("app '{}' has ended".format(owner.name))
@@ -198,7 +239,27 @@ class Scheduler:
                 elif not self.guard.is_mine():
                     self.ending = 130  # a person's
                 self.current = None
+            except BaseException as exc:  # whatever an app has found to make the kernel stumble
+                self._stumbled(exc)
         return self.ending
+
+    def _stumbled(self, exc):
+        self.current = None
+        self.shield = 0
+        self.log_exception(None, exc, "kernel")
+        for entry in list(core._io_queue.map.values()):
+            app = (entry[0] or entry[1]).coro[1]
+            poller = core.select.poll()
+            poller.register(entry[2])
+            try:
+                self.call(app, poller.poll, 0)
+            except Exception as exc:
+                core._io_queue.remove(entry[0] or entry[1])
+                self._fail(app, exc)
+                return
+        task = core.cur_task
+        self._fail(task.coro[1], exc)
+        self._forget(task, task.coro[1])
 
     def _loop(self):
         # Everything that is used at each step is a local: this is the hottest code there is.
@@ -209,7 +270,7 @@ class Scheduler:
         settled = self.settled
         now = ticks_us()
         while self.ending is None:
-            if self.error:
+            if self.error is not None:
                 self._finished()
             task = queue.peek()
             delay = ticks_diff(task.ph_key, ticks_ms()) if task else 1000
@@ -289,26 +350,19 @@ class Scheduler:
 
     def _fail(self, app, exc):
         """End `app` for what left one of its steps, handlers or hooks."""
-        self.shield += 1
-        try:
-            self._judge(app, exc)
-        finally:
-            self.shield -= 1
-
-    def _judge(self, app, exc):
-        if isinstance(exc, SystemExit):
-            code = exc.args[0] if exc.args else 0
-            if code is None:
-                code = 0
-            elif not isinstance(code, int):
-                logs.write(app, logs.ERROR, str(code))
-                code = 1
-            code &= 255
-            if app is self.system:
-                self.ending = code
-            self.end(app, "failed" if code else "ended", code)
-        elif isinstance(exc, KeyboardInterrupt) and self.guard.is_mine():
-            self.end(app, "runaway", 1, logs.runaway(app, exc))
-        else:
-            reason = "memory" if isinstance(exc, MemoryError) else "failed"
-            self.end(app, reason, 1, logs.traceback(exc))
+        mine = isinstance(exc, KeyboardInterrupt) and self.guard.is_mine()
+        shield = self.shield
+        judged = self.judged
+        self.shield = 0
+        self.judged = app
+        try:  # to show it may be to run the app's code
+            reason, code, text = self.call(app, _verdict, app, exc, mine)
+        except BaseException as more:
+            reason, code, text = "failed", 1, "an exception that cannot be shown"
+            if isinstance(more, KeyboardInterrupt) and self.guard.is_mine():
+                reason = "runaway"
+        self.judged = judged
+        self.shield = shield
+        if app is self.system and reason == "ended":
+            self.ending = code
+        self.end(app, reason, code, text)

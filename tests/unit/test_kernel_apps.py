@@ -1,0 +1,534 @@
+# The life of an app: what starts it, what keeps it alive, and every way in which it can end.
+# heap: 2m
+
+import asyncio
+import sys
+
+import kodkod
+from harness import raises
+from kernel_lab import core, ended, from_files, kernel_test, log, settle, started, whole
+from kodkod.services import ServiceProvider, ServiceSelector, registry
+
+
+async def forever():
+    while True:
+        await asyncio.sleep_ms(1000)
+
+
+@kernel_test
+async def test_an_app_ends_with_its_last_task(kernel):
+    told = []
+
+    async def later():
+        await asyncio.sleep_ms(10)
+        told.append("later")
+
+    def main():
+        asyncio.create_task(later())
+        told.append("main")
+
+    app = started(kernel, main)
+    assert app.is_running
+    assert app.reason is None
+    assert await app.wait() == 0
+    assert (told, app.reason, app.is_running) == (["main", "later"], "ended", False)
+    assert await app.wait() == 0  # again, of one that has ended
+
+
+@kernel_test
+async def test_an_installed_provider_keeps_its_app_alive(kernel):
+    def main():
+        provider.append(ServiceProvider("p", 1, 0))
+        provider[0].provides(ServiceSelector("p", 1, 0), None) if False else None
+        provider[0].install()
+
+    provider = []
+    app = started(kernel, main)
+    await settle()
+    assert app.is_running
+    provider[0].uninstall()
+    await ended(app, "ended", 0)
+
+
+@kernel_test
+async def test_exit_codes(kernel):
+    def leave(value):
+        raise SystemExit(value)
+
+    for value, code, reason in (
+        (0, 0, "ended"),
+        (None, 0, "ended"),
+        (3, 3, "failed"),
+        (256 + 7, 7, "failed"),
+        (-1, 255, "failed"),
+        (True, 1, "failed"),
+        ("no luck", 1, "failed"),
+        ((), 1, "failed"),
+        (10**12 + 1, 1, "failed"),
+    ):
+        app = started(kernel, leave, value, name="exits")
+        await ended(app, reason, code)
+    assert "no luck" in log("exits")
+    app = started(kernel, sys.exit)
+    await ended(app, "ended", 0)
+
+
+@kernel_test
+async def test_whatever_is_raised_ends_that_app_alone(kernel):
+    class Odd(BaseException):
+        pass
+
+    class Empty(Exception):
+        def __len__(self):
+            return 0
+
+    class NoBool(Exception):
+        def __bool__(self):
+            raise ValueError("neither true nor false")
+
+    class NoText(Exception):
+        def __str__(self):
+            raise ValueError("no text")
+
+    class Liar(SystemExit):
+        @property
+        def args(self):
+            raise ValueError("no args")
+
+    class BadCode(SystemExit):
+        pass
+
+    class Unprintable:
+        def __str__(self):
+            raise ValueError("no text")
+
+        def __index__(self):
+            raise ValueError("no number")
+
+    other = started(kernel, forever, name="other")
+    for kind in (ValueError, KeyboardInterrupt, GeneratorExit, Odd, Empty, NoBool, NoText, Liar):
+
+        def fail():
+            raise kind("for a reason")
+
+        async def fail_later():
+            await asyncio.sleep_ms(1)
+            raise kind("for a reason")
+
+        for main in (fail, fail_later):
+            app = started(kernel, main, name="bad")
+            code = await app.wait()
+            assert code == 1, (kind, code)
+            assert app.reason == "failed"
+            assert app.traceback
+        if kind in (ValueError, Odd):
+            assert "for a reason" in app.traceback
+            assert "in fail" in app.traceback, app.traceback
+
+    def exit_oddly():
+        raise BadCode(Unprintable())
+
+    app = started(kernel, exit_oddly, name="bad")
+    assert await app.wait() == 1
+    assert other.is_running
+    await other.stop()
+
+
+@kernel_test
+async def test_an_exception_that_hangs_when_it_is_shown_is_a_runaway(kernel):
+    class Slow(Exception):
+        def __str__(self):
+            while True:
+                pass
+
+    def fail():
+        raise Slow()
+
+    app = started(kernel, fail, limit=50)
+    assert await app.wait() == 1
+
+
+@kernel_test
+async def test_stop_lets_finally_blocks_run_and_gives_code_0(kernel):
+    told = []
+
+    async def tidy():
+        try:
+            await forever()
+        finally:
+            await asyncio.sleep_ms(5)
+            told.append("tidied")
+
+    app = started(kernel, tidy)
+    await settle()
+    await app.stop()
+    assert (app.reason, app.code, told) == ("stopped", 0, ["tidied"])
+    await app.stop()  # again
+
+
+@kernel_test
+async def test_who_does_not_end_is_ended_by_force(kernel):
+    async def stubborn():
+        while True:
+            try:
+                await asyncio.sleep_ms(1000)
+            except asyncio.CancelledError:
+                pass
+
+    async def waits_for_it():
+        task = asyncio.create_task(stubborn())
+        while True:
+            try:
+                await task
+            except asyncio.CancelledError:
+                pass
+
+    async def waits_for_an_event():
+        event = asyncio.Event()
+        while True:
+            try:
+                await event.wait()
+            except asyncio.CancelledError:
+                pass
+
+    async def bare():
+        while True:
+            try:
+                await asyncio.sleep_ms(1000)
+            except:  # noqa: E722
+                pass
+
+    async def waits_for_an_open():
+        while True:
+            try:
+                await registry.changed.wait()
+            except asyncio.CancelledError:
+                pass
+
+    def everything():
+        for make in (stubborn, waits_for_it, waits_for_an_event, bare, waits_for_an_open):
+            asyncio.create_task(make())
+            asyncio.create_task(make())
+
+    app = started(kernel, everything)
+    other = started(kernel, forever, name="other")
+    await settle()
+    await app.stop(30)
+    assert (app.reason, app.code) == ("stopped", 0)
+    assert "by force" in log("app")
+    whole(kernel, apps=[other])
+    assert not registry.changed._tasks
+    await other.stop()
+
+
+@kernel_test
+async def test_a_task_that_yields_to_nobody_is_ended_too(kernel):
+    def nowhere():
+        yield
+
+    async def lost():
+        await nowhere()
+
+    app = started(kernel, lost)
+    await settle()
+    assert app.is_running
+    await app.stop(20)
+    assert app.reason == "stopped"
+
+
+@kernel_test
+async def test_finally_that_raises_or_waits_for_ever_does_not_keep_an_app(kernel):
+    async def raises_in_finally():
+        try:
+            await forever()
+        finally:
+            raise ValueError("in finally")
+
+    async def waits_in_finally():
+        try:
+            await forever()
+        finally:
+            await forever()
+
+    async def loops_in_finally():
+        try:
+            await forever()
+        finally:
+            while True:
+                pass
+
+    for main in (raises_in_finally, waits_in_finally, loops_in_finally):
+        app = started(kernel, main, limit=60)
+        await settle()
+        await app.stop(30)
+        assert (app.reason, app.code) == ("stopped", 0)
+        whole(kernel)
+
+
+@kernel_test
+async def test_an_app_may_end_itself(kernel):
+    async def stops_itself():
+        await apps[0].stop()
+        await forever()
+
+    apps = []
+    apps.append(started(kernel, stops_itself))
+    await ended(apps[0], "stopped", 0)
+
+
+@kernel_test
+async def test_an_exception_in_any_task_fails_the_app_unless_its_own_task_awaited_it(kernel):
+    async def fails():
+        raise ValueError("mine")
+
+    async def awaited():
+        task = asyncio.create_task(fails())
+        await asyncio.sleep_ms(0)  # it has failed by now
+        try:
+            await task
+        except ValueError:
+            return
+
+    async def gathered():
+        try:
+            await asyncio.gather(fails(), forever())
+        except ValueError:
+            pass
+        results = await asyncio.gather(fails(), fails(), return_exceptions=True)
+        assert len(results) == 2
+        raise SystemExit(7)
+
+    async def waited_for():
+        try:
+            await asyncio.wait_for(fails(), 1)
+        except ValueError:
+            return
+
+    async def nobody():
+        asyncio.create_task(fails())
+        await forever()
+
+    async def cancels():
+        task = asyncio.create_task(forever())
+        await asyncio.sleep_ms(0)
+        task.cancel()
+        await asyncio.sleep_ms(0)
+        assert task.done()
+
+    await ended(started(kernel, awaited), "ended", 0)
+    await ended(started(kernel, gathered), "failed", 7)
+    await ended(started(kernel, waited_for), "ended", 0)
+    app = started(kernel, nobody, name="nobody")
+    await ended(app, "failed")
+    assert "mine" in app.traceback
+    await ended(started(kernel, cancels), "ended", 0)
+
+
+@kernel_test
+async def test_asyncio_as_it_is_known(kernel):
+    told = []
+
+    async def timing():
+        try:
+            await asyncio.wait_for(forever(), 0.01)
+        except asyncio.TimeoutError:
+            told.append("timeout")
+        lock = asyncio.Lock()
+        event = asyncio.Event()
+        flag = asyncio.ThreadSafeFlag()
+
+        async def helper():
+            async with lock:
+                event.set()
+            flag.set()
+
+        task = asyncio.create_task(helper())
+        await event.wait()
+        await flag.wait()
+        await task
+        assert asyncio.current_task() is core.cur_task
+        told.append("done")
+
+    await ended(started(kernel, timing), "ended", 0)
+    assert told == ["timeout", "done"]
+
+
+@kernel_test
+async def test_children_belong_to_who_made_them(kernel):
+    owners = []
+
+    async def child():
+        owners.append(kernel.current.name)
+
+    async def main():
+        await asyncio.gather(child(), child())
+        await asyncio.wait_for(child(), 1)
+
+    one = started(kernel, main, name="one")
+    two = started(kernel, main, name="two")
+    await one.wait()
+    await two.wait()
+    assert sorted(owners) == ["one"] * 3 + ["two"] * 3
+
+
+@kernel_test
+async def test_spawn_copies_values_and_ends_independently(kernel):
+    seen = []
+    values = [1, {"a": (2, 3)}]
+
+    async def child(given):
+        seen.append((given, given is not values))
+        await asyncio.sleep_ms(20)
+
+    async def parent():
+        app = kodkod.spawn(child, values, name="child")
+        assert app.name == "child"
+        children.append(app)
+
+    children = []
+    app = started(kernel, parent, name="parent")
+    await ended(app, "ended", 0)
+    assert children[0].is_running
+    assert children[0].gid != app.gid
+    await ended(children[0], "ended", 0)
+    assert seen == [([1, {"a": [2, 3]}], True)]
+
+    async def cannot():
+        with raises(kodkod.errors.NotSerializable):
+            kodkod.spawn(child, object())
+
+    await ended(started(kernel, cannot), "ended", 0)
+
+
+@kernel_test
+async def test_waiting_for_the_end_of_another(kernel):
+    async def bad():
+        await asyncio.sleep_ms(5)
+        raise SystemExit(9)
+
+    codes = []
+
+    async def parent():
+        child = kodkod.spawn(bad)
+        codes.append(await child.wait())
+
+    app = started(kernel, parent)
+    await ended(app, "ended", 0)
+    assert codes == [9]
+
+    async def waits_for_ever():
+        await other.wait()
+
+    other = started(kernel, forever, name="other")
+    app = started(kernel, waits_for_ever)
+    await settle()
+    await app.stop()
+    await other.stop()
+    assert not other.changed._tasks
+
+
+@kernel_test
+async def test_scripts_run_unchanged(kernel):
+    body_then_main = "import asyncio\nprint('body')\nasync def main():\n    print('main')\n"
+    plain = "print('only a body')\n"
+    run_last = (
+        "import asyncio\n"
+        "async def go():\n    await asyncio.sleep_ms(1)\n    print('ran')\n"
+        "try:\n    asyncio.run(go())\n    print('never')\n"
+        "finally:\n    print('finally')\n"
+    )
+    loop = (
+        "import uasyncio as asyncio\n"
+        "async def go():\n    await asyncio.sleep_ms(1)\n    print('ran')\n"
+        "asyncio.create_task(go())\nasyncio.get_event_loop().run_forever()\n"
+    )
+    complete = (
+        "import asyncio\nasync def go():\n    print('ran')\n"
+        "loop = asyncio.new_event_loop()\nloop.run_until_complete(go())\n"
+    )
+    twice = (
+        "import asyncio\nasync def go():\n    try:\n        asyncio.run(go())\n"
+        "    except RuntimeError as exc:\n        print(exc)\n"
+        "def main():\n    raise ValueError('not called after run')\nasyncio.run(go())\n"
+    )
+    for text, told in (
+        (body_then_main, "body\nmain"),
+        (plain, "only a body"),
+        (run_last, "finally\nran"),
+        (loop, "ran"),
+        (complete, "ran"),
+        (twice, "asyncio.run inside a running app: await it instead"),
+    ):
+        app = from_files(kernel, "script", {"main.py": text})
+        await ended(app, "ended", 0)
+        assert log("script") == told, log("script")
+        from kodkod.apps import logs
+
+        logs.forget("script")
+    app = from_files(
+        kernel, "script", {"main.py": "def main(*args):\n    print(args)"}, args=("x", 2)
+    )
+    await ended(app, "ended", 0)
+    assert log("script") == "('x', 2)"
+
+
+@kernel_test
+async def test_a_body_that_fails_or_is_missing_fails_its_app(kernel):
+    app = from_files(kernel, "broken", {"main.py": "import nothing_like_it\n"})
+    await ended(app, "failed")
+    assert "no module named 'nothing_like_it'" in app.traceback
+    app = from_files(kernel, "broken", {"other.py": ""})
+    await ended(app, "failed")
+    app = from_files(kernel, "broken", {"main.py": "x = (\n"})
+    await ended(app, "failed")
+    assert "SyntaxError" in app.traceback
+
+
+@kernel_test
+async def test_accounts_go_to_who_ran(kernel):
+    from time import ticks_diff, ticks_ms
+
+    def busy(ms):
+        start = ticks_ms()
+        while ticks_diff(ticks_ms(), start) < ms:
+            pass
+
+    async def works():
+        for _ in range(3):
+            busy(20)
+            await asyncio.sleep_ms(0)
+
+    app = started(kernel, works)
+    lazy = started(kernel, forever, name="lazy")
+    await app.wait()
+    assert app.cpu_us >= 55000, app.cpu_us
+    assert lazy.cpu_us < app.cpu_us // 2
+
+    def calls():
+        kernel.call(lazy, busy, 40)
+
+    before = lazy.cpu_us
+    app = started(kernel, calls)
+    await app.wait()
+    assert lazy.cpu_us - before >= 38000
+    assert app.cpu_us < 30000, app.cpu_us
+    await lazy.stop()
+
+
+def test_the_kernel_can_run_again():
+    async def main():
+        return 3
+
+    assert kodkod.run(main) == 0
+
+    async def fails():
+        raise SystemExit(4)
+
+    assert kodkod.run(fails) == 4
+    ran = []
+
+    async def plain():
+        ran.append(True)
+
+    asyncio.run(plain())
+    assert ran
