@@ -34,6 +34,7 @@ class Console:
         self.typed = None  # the record and the namespace of typed code
         self.prompt = ""  # what stands there in no mode
         self.tag = 0  # of the last session
+        self.again = b""  # bytes to be read once more
         self._shown = 0  # number of the log's last line that was shown, or counted as lost
         self._news = Signal()
         self._heard = port.uptime_ms()
@@ -48,6 +49,10 @@ class Console:
 
     def read(self):
         """A byte that has come, or -1."""
+        if self.again:
+            byte = self.again[0]
+            self.again = self.again[1:]
+            return byte
         for _ in self._poll(0):
             if self._in.readinto(self._byte):
                 return self._byte[0]

@@ -1,7 +1,7 @@
 # Whole payloads, in order and each once, over a console that drops and garbles: numbered pieces in
 # frames, acknowledged, sent again when one was lost. Without I/O and without a clock of its own.
 
-from .frames import frame
+from kodkod.link.frames import frame
 
 try:
     from micropython import const

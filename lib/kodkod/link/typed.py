@@ -85,6 +85,8 @@ class Typed:
         try:
             try:
                 port.console_ctrl_c(True)
+                if not self.console.mode.shows:
+                    self._look()
                 if callable(job):
                     job()
                 else:
@@ -97,6 +99,18 @@ class Typed:
             if isinstance(exc, KeyboardInterrupt):
                 self._late = self.kernel.guard.is_mine()
         self.typing = False
+
+    def _look(self):
+        # A Ctrl-C that came just before this began. Nothing else follows a raw command.
+        console = self.console
+        kept = b""
+        byte = console.read()
+        while byte >= 0:
+            if byte == 3:
+                raise KeyboardInterrupt
+            kept += bytes((byte,))
+            byte = console.read()
+        console.again = kept
 
     def report(self):
         """What the last step raised, as MicroPython shows it; "" for nothing."""

@@ -13,21 +13,24 @@ from micropython import const
 from kodkod import port
 
 _POLL = const(3)  # MP_STREAM_POLL
-_WAIT_MS = const(3000)
+_QUIET_MS = const(150)  # then what has come is looked at
+_QUIETS = const(20)  # and then nobody will come
+_OPENING = b"~@  kodkod "
 
 
 class _Stdin(io.IOBase):
-    # mpremote's file system waits here, and mpremote may be gone: then stock MicroPython waits
-    # for ever, and takes what the next mpremote sends for its answer.
+    # mpremote's file system waits here for mpremote, which may be gone. Stock MicroPython then
+    # waits for ever, and takes what the next host sends for the answer.
 
-    def __init__(self, stream):
+    def __init__(self, stream, console):
         self._stream = stream
+        self._console = console
         self.read = stream.read
         self.readline = stream.readline
         self._poller = select.poll()
         self._poller.register(stream, select.POLLIN)
         self._one = bytearray(1)
-        self._last = 0
+        self._tail = b""  # what came last
 
     def ioctl(self, request, argument):
         if request != _POLL:
@@ -37,19 +40,33 @@ class _Stdin(io.IOBase):
         return 0
 
     def readinto(self, buffer, count=None):
-        count = len(buffer) if count is None else count
-        one = self._one
-        for at in range(count):
-            for _ in self._poller.ipoll(_WAIT_MS):
+        if count is None:
+            count = len(buffer)
+        at = quiet = 0
+        while at < count:
+            for _ in self._poller.ipoll(_QUIET_MS):
+                self._stream.readinto(self._one)
+                buffer[at] = self._one[0]
+                at += 1
                 break
             else:
-                raise OSError(110)  # ETIMEDOUT
-            self._stream.readinto(one)
-            buffer[at] = one[0]
-        if count == 1 and one[0] == 3 and self._last == 13:
-            raise KeyboardInterrupt  # how mpremote begins
-        self._last = one[0] if count == 1 else 0
+                quiet += 1
+                self._look(bytes(buffer[:at]))
+                if quiet == _QUIETS:
+                    raise OSError(110)  # ETIMEDOUT
+        if count <= 4:
+            self._look(bytes(buffer[:at]))
+        self._tail = (self._tail + bytes(buffer[max(0, at - 4) : at]))[-4:]
         return count
+
+    def _look(self, data):
+        # Is it the beginning of another host's conversation?
+        end = (self._tail + data)[-4:]
+        if end == b"\r\x03\r\x01":
+            self._console.again = b"\x01"
+        elif end[-2:] != b"\r\x03" and _OPENING not in data:
+            return
+        raise KeyboardInterrupt
 
 
 class Views:
@@ -86,8 +103,9 @@ class Views:
         return {"run": self._typed.run}
 
     def _make_sys(self):
-        stdin = _Stdin(sys.stdin)
-        stdin.buffer = _Stdin(sys.stdin.buffer)
+        console = self._typed.console
+        stdin = _Stdin(sys.stdin, console)
+        stdin.buffer = _Stdin(sys.stdin.buffer, console)
         return {"stdin": stdin}
 
     def _make_micropython(self):
