@@ -8,11 +8,11 @@ UUID = "0f5e2c84-7f6b-4d1c-9a37-5e0c1c1ab001"
 DIRECTOR = "0f5e2c84-7f6b-4d1c-9a37-5e0c1c1ab002"
 SELECTOR = ServiceSelector(UUID, 1, 0)
 
-scenarios = []  # all of them, in the order of their modules and lines
+scenarios = {}  # by module, in the order of their lines
 
 
 def scenario(function):
-    scenarios.append(function)
+    scenarios.setdefault(function.__globals__["__name__"], []).append(function)
     return function
 
 
