@@ -15,6 +15,7 @@ BACKOFF_MS = 1000  # before the first restart, doubling; tests make it shorter
 _BACKOFF_MAX_MS = const(60000)
 _FAILURES = const(5)  # more than these within _WINDOW_MS of running time: given up
 _WINDOW_MS = const(60000)
+_HELD_MS = const(30000)  # that a received image waits for its installation
 
 
 class Slot:
@@ -288,6 +289,15 @@ class Supervisor:
         for slot in self.slots.values():
             needed.update((slot.record["id"], slot.record["previous"]))
         return needed
+
+    def let_go(self, image):
+        """An image that was held is so for a while yet: its installation may come."""
+        self.kernel.task(self.kernel.system, self._let_go(image))
+
+    async def _let_go(self, image):
+        await asyncio.sleep_ms(_HELD_MS)
+        if image in self.held:
+            self.held.remove(image)
 
     def sweep(self):
         """Remove the images that nothing needs."""

@@ -1,15 +1,10 @@
 # Receiving an image, switching a name to it, running it: loaded when it is first asked for.
 
-import asyncio
-
-from micropython import const
-
 from kodkod.apps import logs
 from kodkod.errors import ImageInvalid
 from kodkod.services import ServiceResource
 from kodkod.storage.catalog import check_name
 
-_HELD_MS = const(30000)  # that a received image waits for its installation
 _POLICIES = ("never", "on-failure", "always")
 
 
@@ -42,7 +37,7 @@ class Upload(ServiceResource):
             self.staging.abort()
             self.supervisor.held.remove(self.image)
         else:
-            self.supervisor.kernel.create_task(_let_go(self.supervisor, self.image))
+            self.supervisor.let_go(self.image)
 
 
 def upload(methods, client, image, size):
@@ -50,15 +45,9 @@ def upload(methods, client, image, size):
     supervisor = methods.supervisor
     if supervisor.store.has(image):
         supervisor.held.append(image)
-        supervisor.kernel.create_task(_let_go(supervisor, image))
+        supervisor.let_go(image)
         return None
     return Upload(methods, client, image, size)
-
-
-async def _let_go(supervisor, image):
-    await asyncio.sleep_ms(_HELD_MS)
-    if image in supervisor.held:
-        supervisor.held.remove(image)
 
 
 def _check(store, image, settings):
