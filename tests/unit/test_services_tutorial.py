@@ -121,6 +121,13 @@ async def tutorial(heard):
     provider.uninstall()
 
 
+def test_closing_what_was_never_open_needs_no_kernel():
+    kernel.__dict__.pop("kernel", None)
+    NotificationServiceClient().close()
+    NotificationServiceProvider().uninstall()
+    assert isinstance(kernel.kernel, plain.Kernel)
+
+
 def test_the_notification_tutorial_runs():
     kernel.kernel = plain.Kernel()
     heard = [[], [], []]

@@ -25,7 +25,7 @@ def handle(self):
 
 def shielded(function, *args):
     """Runs `function`, which changes state of several apps, without a guard's interrupt."""
-    k = kernel
+    k = globals().get("kernel") or __getattr__("kernel")
     k.shield += 1
     try:
         return function(*args)

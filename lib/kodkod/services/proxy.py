@@ -208,6 +208,7 @@ class Delivery:
         finally:
             self.idle_ = False
             self.task_ = None
+            queue.clear()
 
     async def flush_(self, timeout_ms):
         # What was sent before the handler returned is delivered before the caller goes on,

@@ -14,6 +14,7 @@ _HANDLE = "kodkod:handle"
 _NONE = object()
 _int = int
 _list = list
+_tuple = tuple
 _type = type
 _HOOKS = ("on_opened", "on_closed")
 
@@ -156,7 +157,7 @@ class _Remote:
 
         def method(value=_NONE, *more):
             # A single argument travels as it is, unless it could be taken for the list of all.
-            if more or value is _NONE or _type(value) is _list or _type(value) is tuple:
+            if more or value is _NONE or _type(value) is _list or _type(value) is _tuple:
                 return invoke(name, () if value is _NONE else (value,) + more)
             return invoke(name, value)
 
