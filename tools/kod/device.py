@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from kod import choose, config, simulated
-from kod.errors import NotAllowed, NotThere, UserError
+from kod.errors import NotAllowed, NotThere, Unreachable
+from kod.installing import Installed, install
 
 if TYPE_CHECKING:
     from serial import Serial
@@ -33,7 +34,7 @@ _BUSY_S = 5.0
 _CABLE_MS = 3000
 _STOP_MS = 15_000  # a stop waits for the app's `finally` blocks
 _FLASH_MS = 30_000  # a write to flash may have to wait for an erase
-_SETTLE_S = 0.3  # in which a first version shows whether it starts at all
+_BACK_S = 30.0  # until a device that restarts can be reached again
 
 Progress = Callable[[int, int], None]
 
@@ -50,23 +51,6 @@ class Line:
     app: str
     text: str
     lost: int = 0
-
-
-@dataclass(frozen=True)
-class Installed:
-    """What an install did. `sent` is 0 when the device had the image."""
-
-    name: str
-    id: str
-    size: int
-    sent: int
-    replaced: bool
-    unchanged: bool
-    seconds: float
-
-
-class AppFailure(UserError):
-    """The app does not do what it was installed for; `detail` is its traceback."""
 
 
 class Run:
@@ -107,6 +91,8 @@ class Device:
     def __init__(self, connection: Connection, known: config.Known) -> None:
         self.connection = connection
         self.known = known
+        self._target = choose.Target(known)
+        self._mpy: Sequence[int] | None = None  # the .mpy version that it loads, once asked
         self._open: dict[str, RemoteService] = {}
 
     @classmethod
@@ -117,16 +103,32 @@ class Device:
     @classmethod
     def connect(cls, target: choose.Target) -> Device:
         """Connects to a device that was chosen; looks for it when it has moved."""
-        console = target.console or (target.known.console if not target.known.host else "")
-        if console:
-            connection, known = _over_cable(console, target.known)
-        else:
-            if len(target.known.key) != 32:
-                raise NotAllowed(f"no key is known here for '{target.label}'; kod setup makes one")
-            connection, known = _dial(target.known)
+        connection, known = _reach(target)
         device = cls(connection, _remember(known, connection.hello))
+        device._target = replace(target, known=device.known)
         device._set_clock()
         return device
+
+    def reconnect(self, seconds: float = _BACK_S) -> None:
+        """Connects again after the line was lost; what was open on it is gone.
+
+        Waits so long for a device that restarts; a simulated one that ended is not waited for.
+        """
+        from kod.link import LinkLost
+
+        self.connection.close()
+        self._open = {}
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.connection, self.known = _reach(self._target)
+                break
+            except (LinkLost, NotThere, Unreachable) as error:
+                gone = self.known.is_simulated and simulated.running(self.known.folder) is None
+                if gone or time.monotonic() > deadline:
+                    raise LinkLost(f"'{self.name}' does not come back: {error}") from None
+            time.sleep(0.1)
+        self._set_clock()
 
     def __enter__(self) -> Device:
         return self
@@ -228,31 +230,36 @@ class Device:
         settings: Mapping[str, Any] | None = None,
         *,
         wait: bool = True,
+        force: bool = False,
         progress: Progress | None = None,
         **build: Any,
     ) -> Installed:
         """Installs a program or an image that was built, and starts it.
 
         Waits until a new version has passed its probation, or a first one has started;
-        AppFailure when it did not. `build` is what `kod.build.build_image` takes.
+        AppFailure when it did not. `force` stops and removes the old version first when there
+        is no room for both. `build` is what `kod.build.build_image` takes.
         """
         image = self.build(source, **build)
-        began = time.monotonic()
-        sent = self.send(image, progress)
-        done = self._call(
-            APPS, "install", name, image.id, dict(settings or {}), timeout_ms=_FLASH_MS
+        return install(
+            self, name, image, settings or {}, wait=wait, force=force, progress=progress
         )
-        if wait and not done["unchanged"]:
-            self._judge(name, done["probation_ms"])
-        return Installed(
-            name=name,
-            id=image.id,
-            size=len(image.data),
-            sent=sent,
-            replaced=done["replaced"],
-            unchanged=done["unchanged"],
-            seconds=time.monotonic() - began,
-        )
+
+    def switch(self, name: str, image_id: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Switches a name to an image that the device has; what an install does after sending."""
+        arguments = (name, image_id, dict(settings))
+        done: dict[str, Any] = self._call(APPS, "install", *arguments, timeout_ms=_FLASH_MS)
+        return done
+
+    def verdict(self, name: str, probation_ms: int = 0) -> dict[str, Any]:
+        """Waits for the end of a probation that lasts so long: "ok", and the traceback if not."""
+        timeout_ms = probation_ms + _FLASH_MS
+        verdict: dict[str, Any] = self._call(APPS, "verdict", name, timeout_ms=timeout_ms)
+        return verdict
+
+    def make_room(self, name: str) -> None:
+        """Stops an app and removes its image, so that a new one has room."""
+        self._call(APPS, "make_room", name, timeout_ms=_FLASH_MS)
 
     def run(
         self,
@@ -276,6 +283,11 @@ class Device:
 
     def send(self, image: Image, progress: Progress | None = None) -> int:
         """Sends an image unless the device has it; returns how many bytes were sent."""
+        from kod.build import check_mpy
+
+        if self._mpy is None:
+            self._mpy = self.about()["mpy"]
+        check_mpy(image, self._mpy)
         size = len(image.data)
         handle = self._call(APPS, "upload", image.id, size, timeout_ms=_FLASH_MS)
         if handle is None:
@@ -336,27 +348,19 @@ class Device:
             with contextlib.suppress(Exception):  # a device without a clock still runs apps
                 self._call(DEVICE, "set_time", int(time.time()))
 
-    def _judge(self, name: str, probation_ms: int) -> None:
-        if probation_ms:
-            verdict = self._call(APPS, "verdict", name, timeout_ms=probation_ms + _FLASH_MS)
-            if not verdict["ok"]:
-                raise AppFailure(
-                    f"the new version of '{name}' failed; the one before it runs again "
-                    f"(kod logs {name})",
-                    detail=verdict["traceback"] or "",
-                )
-            return
-        time.sleep(_SETTLE_S)
-        record = self.info(name)
-        if record.get("state") != "running" and record.get("code"):
-            raise AppFailure(
-                f"'{name}' is installed but failed ({record['reason']}); kod logs {name}",
-                detail=record.get("traceback") or "",
-            )
-
 
 def _pieces(data: bytes) -> Sequence[bytes]:
     return [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
+
+
+def _reach(target: choose.Target) -> tuple[Connection, config.Known]:
+    """A connection to a device that was chosen, over the cable or with its key."""
+    console = target.console or (target.known.console if not target.known.host else "")
+    if console:
+        return _over_cable(console, target.known)
+    if len(target.known.key) != 32:
+        raise NotAllowed(f"no key is known here for '{target.label}'; kod setup makes one")
+    return _dial(target.known)
 
 
 def _dial(known: config.Known) -> tuple[Connection, config.Known]:

@@ -30,7 +30,7 @@ from kod.simulated import LOCK, RUN, answers, running
 HOST = "127.0.0.1"
 DEFAULT_BAUD = 115200
 RING = 260  # bytes the console of an ESP32 keeps before it drops (reference: micropython.md)
-RESET = 75  # the device asks to be started again
+RESET = (75, -signal.SIGUSR2)  # the device asks to be started again, or could not even ask
 
 RTC = "rtc.bin"  # memory that outlives a reset and not a power cut; lib/kodkod/port/unix.py
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
@@ -425,7 +425,7 @@ class Simulator:
                 return INTERRUPTED if self._signal == signal.SIGINT else 0
             if code == 0:
                 return 0
-            if code != RESET:
+            if code not in RESET:
                 raise UserError(_ending(self.flash.settings["name"], code))
             cause = "reset"
             if time.monotonic() - process.started < _QUICK:

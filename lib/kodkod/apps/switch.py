@@ -119,7 +119,11 @@ def make_room(supervisor, name):
 async def _make_room(supervisor, slot):
     await supervisor.halt(slot)
     image = slot.record["id"]
-    if list(supervisor.needed()).count(image) == 1 and supervisor.store.has(image):
+    needed = [app.image for app in supervisor.kernel.apps] + supervisor.held
+    for other in supervisor.slots.values():
+        if other is not slot:
+            needed += other.record["id"], other.record["previous"]
+    if image not in needed and supervisor.store.has(image):
         supervisor.store.remove(image)
 
 

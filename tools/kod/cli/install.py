@@ -10,7 +10,7 @@ from typing import Any
 from kod.cli.build import add_build, built
 from kod.cli.devices import each
 from kod.cli.output import Output, paint, size
-from kod.cli.parse import add_device, app_name
+from kod.cli.parse import add_device, app_name, duration_ms
 from kod.cli.settings import add_settings, settings_of
 from kod.device import Device
 
@@ -22,7 +22,15 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     add("args", nargs="*", help="arguments for its main; behind -- also those that begin with -")
     add_settings(parser)
     add_build(parser)
-    add("--no-probation", action="store_true", help="do not go back when a new version fails")
+    trial = parser.add_mutually_exclusive_group()
+    trial.add_argument(
+        "--probation",
+        type=duration_ms,
+        metavar="TIME",
+        help="go back to the old version when the new one fails within TIME (default: 10s)",
+    )
+    trial.add_argument("--no-probation", action="store_true", help="never go back")
+    add("--force", action="store_true", help="no room for both: remove the old version first")
     add("--no-wait", action="store_true", help="do not wait whether the new version works")
     add_device(parser)
 
@@ -32,8 +40,8 @@ def _install(args: argparse.Namespace, out: Output) -> int:
     settings = settings_of(args)
     if args.args:
         settings["args"] = args.args
-    if args.no_probation:
-        settings["probation_ms"] = 0
+    if args.no_probation or args.probation is not None:
+        settings["probation_ms"] = args.probation or 0
 
     def install(device: Device) -> Any:
         text = f"'{args.name}' to '{device.name}'"
@@ -42,6 +50,7 @@ def _install(args: argparse.Namespace, out: Output) -> int:
             image,
             settings,
             wait=not args.no_wait,
+            force=args.force,
             progress=lambda sent, total: out.progress(text, sent, total),
         )
         out.end_progress()

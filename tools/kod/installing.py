@@ -1,0 +1,133 @@
+"""An install, to its end: sent, switched to, and waited for until the device has judged it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kod.errors import UserError
+
+if TYPE_CHECKING:
+    from kod.build import Image
+    from kod.device import Device
+
+    Progress = Callable[[int, int], None]
+
+_SETTLE_S = 0.3  # in which a first version shows whether it starts at all
+_LOSSES = 5  # links lost while one verdict is waited for: a new version may restart the device
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What an install did. `sent` is 0 when the device had the image."""
+
+    name: str
+    id: str
+    size: int
+    sent: int
+    replaced: bool
+    unchanged: bool
+    seconds: float
+
+
+class AppFailure(UserError):
+    """The app does not do what it was installed for; `detail` is its traceback."""
+
+
+def install(
+    device: Device,
+    name: str,
+    image: Image,
+    settings: Mapping[str, Any],
+    *,
+    wait: bool = True,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Installed:
+    """Sends `image` and switches `name` to it; with `wait`, AppFailure when it does not work."""
+    began = time.monotonic()
+    sent = _send(device, name, image, progress, force)
+    done = _switch(device, name, image, settings, wait)
+    if wait and not done["unchanged"]:
+        if done["probation_ms"]:
+            _await_verdict(device, name, image, done["probation_ms"])
+        else:
+            _look(device, name)
+    return Installed(
+        name=name,
+        id=image.id,
+        size=len(image.data),
+        sent=sent,
+        replaced=done["replaced"],
+        unchanged=done["unchanged"],
+        seconds=time.monotonic() - began,
+    )
+
+
+def _send(device: Device, name: str, image: Image, progress: Progress | None, force: bool) -> int:
+    from kodkod.errors import KodkodError, StorageFull
+
+    try:
+        return device.send(image, progress)
+    except StorageFull:
+        if not force:
+            raise
+    device.make_room(name)
+    try:
+        return device.send(image, progress)
+    except StorageFull:
+        with contextlib.suppress(KodkodError):  # its image is there when another app needs it too
+            device.start(name)
+        raise
+
+
+def _switch(
+    device: Device, name: str, image: Image, settings: Mapping[str, Any], wait: bool
+) -> dict[str, Any]:
+    from kod.link import LinkLost
+
+    try:
+        return device.switch(name, image.id, settings)
+    except LinkLost:
+        if not wait:
+            raise
+        device.reconnect()  # a new version that restarts the device at once: was it switched to?
+        record = device.info(name)
+        if record["id"] != image.id and device.verdict(name)["ok"]:
+            raise
+        replaced = record["previous"] is not None or record["id"] != image.id
+        return {"replaced": replaced, "unchanged": False, "probation_ms": int(replaced)}
+
+
+def _await_verdict(device: Device, name: str, image: Image, probation_ms: int) -> None:
+    """Waits for the end of the probation, also over restarts of the device."""
+    from kod.link import LinkLost
+
+    for losses in range(_LOSSES + 1):
+        try:
+            verdict = device.verdict(name, probation_ms)
+            if losses and verdict["ok"] and device.info(name)["id"] != image.id:
+                verdict = {"ok": False, "traceback": "the device restarted during its probation"}
+            break
+        except LinkLost:
+            if losses == _LOSSES:
+                raise
+            device.reconnect()
+    if not verdict["ok"]:
+        raise AppFailure(
+            f"the new version of '{name}' failed; the one before it runs again (kod logs {name})",
+            detail=verdict["traceback"] or "",
+        )
+
+
+def _look(device: Device, name: str) -> None:
+    time.sleep(_SETTLE_S)
+    record = device.info(name)
+    if record.get("state") != "running" and record.get("code"):
+        raise AppFailure(
+            f"'{name}' is installed but failed ({record['reason']}); kod logs {name}",
+            detail=record.get("traceback") or "",
+        )
