@@ -88,10 +88,14 @@ class Talk:
         for name in ("hub", "ann", "bob"):
             assert (records[name]["state"], records[name]["restarts"]) == ("running", 0)
 
+    @property
+    def command(self) -> list[str]:
+        return [*MPREMOTE, "connect", self.port]
+
     def mpremote(self, *arguments: str | Path, code: int = 0, seconds: float = 30) -> str:
         """What stock mpremote says on the device's console."""
         done = subprocess.run(
-            [*MPREMOTE, "connect", self.port, *map(str, arguments)],
+            [*self.command, *map(str, arguments)],
             capture_output=True,
             timeout=seconds,
         )
@@ -102,7 +106,7 @@ class Talk:
     def start_mpremote(self, *arguments: str | Path) -> subprocess.Popen[bytes]:
         """One that is to be killed."""
         return subprocess.Popen(
-            [*MPREMOTE, "connect", self.port, *map(str, arguments)],
+            [*self.command, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -136,11 +140,24 @@ class Person:
         tty.setraw(self._fd, termios.TCSANOW)
         self.seen = ""
 
+    @classmethod
+    def at(cls, terminal: int) -> Person:
+        """One whose terminal is the other end of this pty."""
+        person = cls.__new__(cls)
+        person._fd = terminal
+        person.seen = ""
+        return person
+
     def __enter__(self) -> Person:
         return self
 
     def __exit__(self, *exc: object) -> None:
         os.close(self._fd)
+
+    def sends(self, data: bytes) -> None:
+        """Sends bytes and does not look at the answer."""
+        os.write(self._fd, data)
+        time.sleep(0.05)
 
     def types(self, text: str, expect: str = r">>> $", seconds: float = 10) -> str:
         """Types, a key at a time, and returns what the device shows up to what is expected."""

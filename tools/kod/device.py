@@ -19,8 +19,6 @@ from kod.errors import NotAllowed, NotThere, Unreachable
 from kod.installing import Installed, install
 
 if TYPE_CHECKING:
-    from serial import Serial
-
     from kod.build import Image
     from kod.link import Connection, Notifications, RemoteService
 
@@ -387,35 +385,11 @@ def _dial(known: config.Known) -> tuple[Connection, config.Known]:
 
 def _over_cable(console: str, known: config.Known) -> tuple[Connection, config.Known]:
     """A connection over a serial port, where having the cable is all that is asked for."""
-    from kod.flash import ports
-    from kod.link import LinkLost, connect_console
+    from kod import link_serial
 
-    stream = _Serial(ports.open_console(console))
-    try:
-        connection = connect_console(stream, console, timeout_ms=_CABLE_MS)
-    except LinkLost as error:
-        raise NotThere(
-            f"no Kodkod answers at {console} ({error}); if MicroPython runs there, "
-            "kod setup puts it on"
-        ) from None
+    connection = link_serial.connect(console, _CABLE_MS)
     there = config.by_id(str(connection.hello.get("id"))) or known
     return connection, replace(there, console=console)
-
-
-class _Serial:
-    """A serial port as the link wants it: reads what is there, and waits only for a first byte."""
-
-    def __init__(self, port: Serial) -> None:
-        self._port = port
-
-    def read(self) -> bytes:
-        return bytes(self._port.read(max(1, self._port.in_waiting)))
-
-    def write(self, data: bytes) -> None:
-        self._port.write(data)
-
-    def close(self) -> None:
-        self._port.close()
 
 
 def _connect(known: config.Known) -> Connection:

@@ -17,7 +17,9 @@ from kodkod.link.line import END, OPENING, START, Line
 PIECE = 53  # with 11 bytes around it: two of them are the 128 that may be under way
 WINDOW = 128
 _FRAME = 400  # bytes of the longest frame, and more
-_REPEAT_S = 0.25
+_REPEAT_S = 0.25  # three times, then the device does not read
+_LATER_S = 1.0
+CTRL_C = b"\x03"  # ends code that somebody typed there and left running
 _TICK_S = 0.05
 _QUIET_S = 0.05  # then what may have been the beginning of a frame is text
 
@@ -55,9 +57,14 @@ class ConsoleCarrier:
         """Begin a session: ask until the device answers."""
         self._nonce = harmless()
         self._tick()
+        tries = 0
         while not self._opened.done():
+            tries += 1
+            if tries == 3:
+                self._stream.write(CTRL_C)
             self._stream.write(opening(self._nonce))
-            await asyncio.wait([self._opened], timeout=_REPEAT_S)
+            pause = _REPEAT_S if tries <= 3 else _LATER_S
+            await asyncio.wait([self._opened], timeout=pause)
         await self._opened
 
     async def receive(self) -> bytes:

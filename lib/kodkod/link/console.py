@@ -41,6 +41,8 @@ class Console:
         self._in = sys.stdin.buffer
         self._out = sys.stdout.buffer
         self._byte = bytearray(1)
+        # Typed code may be anywhere, on a file system of mpremote's: nobody else looks there.
+        sys.path[:] = [path for path in sys.path if path]
         poller = select.poll()
         poller.register(self._in, select.POLLIN)
         self._poll = poller.ipoll

@@ -44,6 +44,7 @@ class Typed:
         self._forget()
         self.typing = False  # a step is under way
         self.error = None  # what it raised
+        self.left = False  # the host that it reads from is gone
         self._late = False  # the guard ended it
         self._app = None
         self._nested = False
@@ -81,7 +82,7 @@ class Typed:
     def step(self, job, source, _1, _2):
         """Do the job: run the source as "exec" or "single", or call a function."""
         self.typing = True
-        self._late = False
+        self._late = self.left = False
         try:
             try:
                 port.console_ctrl_c(True)

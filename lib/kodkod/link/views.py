@@ -22,9 +22,9 @@ class _Stdin(io.IOBase):
     # mpremote's file system waits here for mpremote, which may be gone. Stock MicroPython then
     # waits for ever, and takes what the next host sends for the answer.
 
-    def __init__(self, stream, console):
+    def __init__(self, stream, typed):
         self._stream = stream
-        self._console = console
+        self._typed = typed
         self.read = stream.read
         self.readline = stream.readline
         self._poller = select.poll()
@@ -44,6 +44,8 @@ class _Stdin(io.IOBase):
             count = len(buffer)
         at = quiet = 0
         while at < count:
+            if self._typed.left:
+                raise OSError(110)  # ETIMEDOUT
             for _ in self._poller.ipoll(_QUIET_MS):
                 self._stream.readinto(self._one)
                 buffer[at] = self._one[0]
@@ -52,8 +54,7 @@ class _Stdin(io.IOBase):
             else:
                 quiet += 1
                 self._look(bytes(buffer[:at]))
-                if quiet == _QUIETS:
-                    raise OSError(110)  # ETIMEDOUT
+                self._typed.left = quiet == _QUIETS
         if count <= 4:
             self._look(bytes(buffer[:at]))
         self._tail = (self._tail + bytes(buffer[max(0, at - 4) : at]))[-4:]
@@ -63,9 +64,10 @@ class _Stdin(io.IOBase):
         # Is it the beginning of another host's conversation?
         end = (self._tail + data)[-4:]
         if end == b"\r\x03\r\x01":
-            self._console.again = b"\x01"
+            self._typed.console.again = b"\x01"
         elif end[-2:] != b"\r\x03" and _OPENING not in data:
             return
+        self._typed.left = True
         raise KeyboardInterrupt
 
 
@@ -103,9 +105,8 @@ class Views:
         return {"run": self._typed.run}
 
     def _make_sys(self):
-        console = self._typed.console
-        stdin = _Stdin(sys.stdin, console)
-        stdin.buffer = _Stdin(sys.stdin.buffer, console)
+        stdin = _Stdin(sys.stdin, self._typed)
+        stdin.buffer = _Stdin(sys.stdin.buffer, self._typed)
         return {"stdin": stdin}
 
     def _make_micropython(self):

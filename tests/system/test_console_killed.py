@@ -1,0 +1,126 @@
+"""mpremote is killed in the middle of whatever it does: the next one, and kod, find a console."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from console_lab import DEEP, Person, Talk, talking
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
+    with talking(tmp_path_factory.mktemp("killed")) as talk:
+        yield talk
+
+
+@pytest.fixture(autouse=True)
+def _apps_go_on(talk: Talk) -> Iterator[None]:
+    with talk.going_on():
+        yield
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What is mounted, copied and run."""
+    (tmp_path / "big").write_bytes(random.Random(3).randbytes(60_000))
+    (tmp_path / "huge.py").write_text(f"MUCH = {'x' * 60_000!r}\n")
+    (tmp_path / "loop.py").write_text("while True:\n    pass\n")
+    (tmp_path / "waits.py").write_text(
+        "import asyncio\nprint('waiting')\nasyncio.run(asyncio.Event().wait())\n"
+    )
+    (tmp_path / "prints.py").write_text("while True:\n    print('x' * 70)\n")
+    return tmp_path
+
+
+def works(talk: Talk) -> None:
+    """All that a next mpremote asks for."""
+    check = "import os; print(os.getcwd(), 'gone' in globals(), 'remote' in os.listdir('/'))"
+    assert talk.mpremote("exec", check) == "/ False False\n"
+
+
+WORK: dict[str, tuple[str, ...]] = {
+    "exec of a loop": ("exec", "gone = 1\nwhile True: pass"),
+    "exec that sleeps": ("exec", "gone = 1\nimport time\ntime.sleep(60)"),
+    "exec that prints": ("run", "{folder}/prints.py"),
+    "run of asyncio.run": ("run", "{folder}/waits.py"),
+    "copy in": ("fs", "cp", "{folder}/big", ":big"),
+    "copy out": ("fs", "cp", ":lib/kodkod/apps/scheduler.mpy", "{folder}/back"),
+    "mount, idle": ("mount", "{folder}", "exec", "import time; time.sleep(60)"),
+    "mount, import": ("mount", "{folder}", "exec", "gone = 1\nimport huge, loop"),
+    "mount, read": ("mount", "{folder}", "exec", "while True: open('huge.py').read(999)"),
+    "many commands": (*["exec", "gone = 1"] * 500,),
+}
+
+
+@pytest.mark.parametrize("work", WORK)
+def test_the_next_one_works(talk: Talk, folder: Path, work: str) -> None:
+    dice = random.Random(work)
+    for _ in range(8 if DEEP else 2):
+        command = [part.format(folder=folder) for part in WORK[work]]
+        process = talk.start_mpremote(*command)
+        time.sleep(0.12 + dice.random() * 0.25)
+        process.kill()
+        process.communicate()
+        if dice.random() < 0.5:
+            time.sleep(dice.random() * 0.3)
+        works(talk)
+
+
+@pytest.mark.parametrize(
+    "work", ["exec of a loop", "run of asyncio.run", "mount, read", "copy in"]
+)
+def test_kod_comes_next_and_works(talk: Talk, folder: Path, work: str) -> None:
+    process = talk.start_mpremote(*[part.format(folder=folder) for part in WORK[work]])
+    time.sleep(0.35)
+    process.kill()
+    process.communicate()
+    assert '"hub"' in talk.desk.kod("-d", talk.port, "list", "--json").out
+    works(talk)
+
+
+def test_a_repl_with_a_mounted_folder_is_killed(talk: Talk, folder: Path) -> None:
+    master, slave = os.openpty()
+    process = subprocess.Popen(
+        [*talk.command, "mount", str(folder), "repl"], stdin=slave, stdout=slave, stderr=slave
+    )
+    try:
+        with Person.at(master) as person:
+            person.sees(r">>> $")
+            person.types("import waits\r", "waiting")
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        os.close(slave)
+    works(talk)
+
+
+def cut_short(talk: Talk, data: bytes) -> None:
+    with Person(talk.port) as person:
+        person.sends(data)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\r\x03\r\x01\x05A\x01print(1",
+        b"\r\x03\r\x01print('not ended",
+        b"\r\x03\r\x01\x05",
+        b"for n in range(3):\r",
+        b"\x05pasted line\r",
+        b"\x00\x03\x07",
+        bytes(range(1, 256)) * 3,
+    ],
+    ids=["raw paste", "raw line", "ctrl-e", "block", "paste", "frame", "noise"],
+)
+def test_whatever_state_it_was_left_in(talk: Talk, sent: bytes) -> None:
+    cut_short(talk, sent)
+    works(talk)
+    cut_short(talk, sent)
+    talk.desk.kod("-d", talk.port, "ping")
