@@ -1,7 +1,11 @@
 # Starts Kodkod. Ctrl-C while it starts gives MicroPython's own prompt.
 
+import gc
 import sys
 
-from kodkod.system import boot
+# Collect early and often: what stays then lies close together, and large blocks stay free.
+gc.threshold(8192)
+
+from kodkod.system import boot  # noqa: E402
 
 sys.exit(boot.main())

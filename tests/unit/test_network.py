@@ -56,8 +56,9 @@ class Lab:
 
     def __init__(self, wifi, radio):
         self.radio = radio
-        settings = {"name": "lab", "wifi": wifi}
-        self.wifi = Wifi(settings, radio)
+        settings = {"name": "lab", "port": 9190, "wifi": wifi}
+        self.said = []
+        self.wifi = Wifi(settings, radio, self.said.append)
         self.provider = SystemProvider("network", 4, settings, self.wifi)
 
     async def __aenter__(self):
@@ -81,6 +82,7 @@ async def test_an_open_network_is_joined_without_a_password():
         assert lab.radio.tried == [("cafe", None)]
         info = await lab.call("info")
         assert (info["up"], info["ssid"], info["address"]) == (True, "cafe", "192.0.2.7")
+        assert lab.said == ["in network 'cafe' at 192.0.2.7:9190"]
 
 
 async def test_a_driver_that_refuses_is_asked_again():

@@ -1,6 +1,7 @@
 # What firmware/main.py starts: the kernel, the system's services, the installed apps, the link.
 
 import asyncio
+import sys
 
 from micropython import const
 
@@ -70,18 +71,30 @@ async def _last():
 
 
 async def _serve(kernel, config):
+    def say(text):
+        logs.write(kernel.system, logs.INFO, "{} {}".format(config["name"], text))
+
+    say("({}) is up".format(config["id"]))
     wifi = None
     radio = port.radio(config["name"])
     if radio:
         from kodkod.system.wifi import Wifi
 
-        wifi = Wifi(config, radio)
+        wifi = Wifi(config, radio, say)
         kernel.task(kernel.system, wifi.run())
     SystemProvider("network", 4, config, wifi).install()
     key = bytes.fromhex(config["key"])
     if not key:
-        logs.write(kernel.system, logs.WARNING, "no key: only the cable leads in; kod setup")
+        say("has no key: only the cable leads in; kod setup gives it one")
         return
+    if wifi:
+        from kodkod.link import beacon
+
+        version = ".".join([str(number) for number in sys.implementation.version[:3]])
+        announcing = beacon.announce(
+            config["name"], config["id"], port.CHIP, version, config["port"]
+        )
+        kernel.task(kernel.system, announcing)
     from kodkod.link import tcp
 
     def start_app(name, coro):

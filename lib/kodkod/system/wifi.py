@@ -14,9 +14,11 @@ _PAUSE_MAX_MS = const(30000)
 
 
 class Wifi:
-    """`settings` is the device's kodkod.json; `radio` has the methods of network.WLAN."""
+    """`settings` is the device's kodkod.json; `radio` has the methods of network.WLAN;
+    `say(text)` tells the log."""
 
-    def __init__(self, settings, radio):
+    def __init__(self, settings, radio, say):
+        self.say = say
         self.settings = settings
         self.radio = radio
         self.ssid = None  # of the network it is in, or joins
@@ -53,11 +55,14 @@ class Wifi:
         return False
 
     async def _stay(self):
-        self._tell(True)
         joined = self.ssid
+        address = self.radio.ifconfig()[0]
+        self.say("in network '{}' at {}:{}".format(joined, address, self.settings["port"]))
+        self._tell(True)
         while self.radio.isconnected() and joined == self.ssid:
             await asyncio.sleep_ms(_LOOK_MS)
         self.losses += 1
+        self.say("network '{}' is lost".format(joined))
         self._leave()
         self._tell(False)
 
