@@ -3,6 +3,7 @@
 
 import asyncio
 import builtins
+import io
 import os
 import sys
 
@@ -36,6 +37,7 @@ def install(scheduler):
         _replace(place, "run", hand_over)
         _replace(place, "new_event_loop", core.get_event_loop)
         _replace(place, "current_task", _current_task)
+    _replace(core.IOQueue, "_enqueue", _enqueue)
     _replace(core, "run_until_complete", hand_over)
     _replace(core.Loop, "run_until_complete", hand_over)
     _replace(core.Loop, "run_forever", hand_over)
@@ -212,6 +214,22 @@ async def main(app, entry, args=()):
     module = None
     if hasattr(result, "send") or type(result) is asyncio.Task:
         await result
+
+
+_native_enqueue = asyncio.core.IOQueue._enqueue
+
+
+_pollable = set()  # types
+
+
+def _enqueue(queue, stream, index):
+    # What cannot be polled would stay in the poller half entered, and the next poll crash.
+    kind = type(stream)
+    if kind not in _pollable:
+        asyncio.core.select.poll().register(stream)
+        if not isinstance(stream, io.IOBase):
+            _pollable.add(kind)
+    return _native_enqueue(queue, stream, index)
 
 
 def _current_task():

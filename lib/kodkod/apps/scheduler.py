@@ -137,6 +137,9 @@ class Scheduler:
         for tasks in (app.tasks, app.background):
             while tasks:
                 self._drop(app, tasks.pop(), ticks_diff(ticks_ms(), deadline) < _FORCE_MS)
+        for entry in list(core._io_queue.map.values()):  # of what could not be waited for
+            if (entry[0] or entry[1]).coro[1] is app:
+                core._io_queue._dequeue(entry[2])
         while app.owned:
             self._close(app, app.owned.pop())
         logs.flush(app)
@@ -217,7 +220,7 @@ class Scheduler:
         passes = isinstance(exc, Exception) and not isinstance(exc, MemoryError)
         if passes or owner is self.judged:
             return exc
-        self._fail(owner, exc)
+        self.fail(owner, exc)
         return ServiceClosed("app '{}' has ended".format(owner.name))
 
     def log(self, owner, level, text):
@@ -255,10 +258,10 @@ class Scheduler:
                 self.call(app, poller.poll, 0)
             except Exception as exc:
                 core._io_queue.remove(entry[0] or entry[1])
-                self._fail(app, exc)
+                self.fail(app, exc)
                 return
         task = core.cur_task
-        self._fail(task.coro[1], exc)
+        self.fail(task.coro[1], exc)
         self._forget(task, task.coro[1])
 
     def _loop(self):
@@ -339,7 +342,7 @@ class Scheduler:
             quiet = True
         task.data = exc
         if not quiet or not isinstance(exc, (_CancelledError, Exception)):
-            self._fail(app, exc)
+            self.fail(app, exc)
         self._forget(task, app)
 
     def _forget(self, task, app):
@@ -348,7 +351,7 @@ class Scheduler:
         if not app.tasks:
             self.released(app)
 
-    def _fail(self, app, exc):
+    def fail(self, app, exc):
         """End `app` for what left one of its steps, handlers or hooks."""
         mine = isinstance(exc, KeyboardInterrupt) and self.guard.is_mine()
         shield = self.shield

@@ -1,0 +1,2 @@
+# ends: memory
+block = bytearray(1 << 30)

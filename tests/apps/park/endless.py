@@ -1,0 +1,5 @@
+# ends: runaway
+# says: endless.py", line
+# says: await asyncio.sleep
+while True:
+    pass

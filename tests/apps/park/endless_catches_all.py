@@ -1,0 +1,8 @@
+# Survives any number of interrupts.
+# ends: reset
+while True:
+    try:
+        while True:
+            pass
+    except:
+        pass

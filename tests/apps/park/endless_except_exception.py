@@ -1,0 +1,6 @@
+# ends: runaway
+while True:
+    try:
+        int("x")
+    except Exception:
+        pass

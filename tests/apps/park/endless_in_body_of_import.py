@@ -1,0 +1,6 @@
+# ends: runaway
+import asyncio
+
+
+async def main():
+    import endless

@@ -1,0 +1,11 @@
+# stop after: 50
+# ends: stopped
+import asyncio
+
+
+async def main():
+    try:
+        await asyncio.sleep(1000)
+    finally:
+        while True:
+            pass

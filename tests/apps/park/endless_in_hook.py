@@ -1,0 +1,19 @@
+# Its provider's hook hangs when a client comes.
+# ends: runaway
+# caller gets: ServiceClosed
+from kodkod.services import ServiceProvider, ServiceSelector
+
+
+class Provider(ServiceProvider):
+    def handle(self, index, arguments, gid, client):
+        return index
+
+    def on_opened(self, client):
+        while True:
+            pass
+
+
+async def main():
+    provider = Provider("park/bad", 1, 0)
+    provider.provides(ServiceSelector("park/bad", 1, 0), provider)
+    provider.install()

@@ -1,0 +1,4 @@
+# ends: failed 3
+import sys
+
+sys.exit(3)

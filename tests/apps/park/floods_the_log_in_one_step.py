@@ -1,0 +1,3 @@
+# ends: runaway
+while True:
+    print("a flood")

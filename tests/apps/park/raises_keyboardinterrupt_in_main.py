@@ -1,0 +1,3 @@
+# ends: failed
+async def main():
+    raise KeyboardInterrupt

@@ -1,0 +1,3 @@
+# ends: failed 5
+async def main():
+    raise SystemExit(5)

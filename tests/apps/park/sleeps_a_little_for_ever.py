@@ -1,0 +1,5 @@
+# ends: runaway
+import time
+
+while True:
+    time.sleep_ms(3)

@@ -1,0 +1,74 @@
+"""The app park: one app for each way to misbehave, beside a well-behaved provider and its user.
+
+Each file of tests/apps/park says in its first lines how it must end. All run one after the other
+in one kernel, each several times; the well-behaved fail at the first message that is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from interpreter import ROOT, micropython
+
+TESTS = ROOT / "tests"
+DEEP = os.environ.get("KODKOD_DEEP") == "1"
+ROUNDS = 10 if DEEP else 3
+LIMIT_MS = 100
+HEAP_B = 512  # what may be left after a round: text that was interned, a table that has grown
+PARK = sorted(path.stem for path in (TESTS / "apps" / "park").glob("*.py"))
+LAST = "endless_catches_all"  # only a reset helps
+Answers = dict[str, dict[str, Any]]
+
+
+def run_park(names: list[str], rounds: int, heap: str = "4m") -> tuple[Answers, str, int]:
+    """What the device said of each app, all its output, its exit code."""
+    command = [micropython(), "-X", f"heapsize={heap}", "../apps/park_device.py", str(TESTS)]
+    path = os.pathsep.join([str(ROOT / "lib"), str(TESTS / "unit"), ".frozen"])
+    done = subprocess.run(
+        [*command, str(rounds), str(LIMIT_MS), *names],
+        cwd=TESTS / "unit",
+        env={**os.environ, "MICROPYPATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=600 if DEEP else 100,
+    )
+    output = done.stdout.decode("utf-8", "replace")
+    answers = [json.loads(line) for line in output.splitlines() if line.startswith('{"')]
+    return {answer["name"]: answer for answer in answers}, output, done.returncode
+
+
+@pytest.fixture(scope="module")
+def park() -> Answers:
+    answers, output, code = run_park([name for name in PARK if name != LAST], ROUNDS)
+    told = [line for line in output.splitlines() if not line.startswith('{"')]
+    print(*told, sep="\n")
+    print(f"the device ended with {code}")
+    return answers
+
+
+@pytest.mark.parametrize("name", [name for name in PARK if name != LAST])
+def test_harms_nobody_else(park: Answers, name: str) -> None:
+    assert name in park, "the device has died before or meanwhile"
+    answer = park[name]
+    assert "failure" not in answer, answer["failure"]
+    print(f"longest gaps of the others, ms: {answer['gaps']}; heap: {answer['heaps']}")
+    wanted = answer["wanted"]
+    assert answer["ends"] == wanted["ends"], answer["said"]
+    assert answer["caller"] == wanted.get("caller gets")
+    assert not answer["missing"], answer["said"]
+    if wanted["ends"] in ("runaway", "failed", "memory"):
+        assert answer["traceback"], "no traceback is left to read"
+    growth = answer["heaps"][-1] - answer["heaps"][1]
+    assert growth <= HEAP_B, f"{growth} B are left after {ROUNDS - 2} rounds"
+
+
+def test_what_survives_every_interrupt_is_named_and_the_device_resets(tmp_path: Path) -> None:
+    answers, output, code = run_park([LAST], 1)
+    assert not answers, output
+    assert code == -12, output  # SIGUSR2: the simulator starts such a device again
