@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -73,8 +74,9 @@ def test_no_key_learns_that_it_is_kodkod_and_no_more(device: Device) -> None:
 )
 def test_other_protocols_get_no_answer(device: Device, words: bytes) -> None:
     with device.raw() as line:
-        line.sendall(words)
-        line.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionError):  # it may hang up before the last word
+            line.sendall(words)
+            line.shutdown(socket.SHUT_WR)
         assert ends(line)
 
 

