@@ -9,6 +9,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "setup": ("kod.cli.setup", "put Kodkod on a device that runs MicroPython, or renew it"),
     "simulate": ("kod.cli.simulate", "run a device on this computer"),
     "run": ("kod.cli.run", "run a file now, on a device or on this computer (-d host)"),
+    "watch": ("kod.cli.watch", "run a file, and again at each save of it or what it imports"),
     "install": ("kod.cli.install", "install an app by name: it starts now and at each boot"),
     "uninstall": ("kod.cli.apps", "remove an app"),
     "list": ("kod.cli.apps", "show the apps of a device"),
