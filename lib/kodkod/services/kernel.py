@@ -37,6 +37,10 @@ def hook(owner, function, *args):
     """Runs an app's hook as that app, interruptible. A failure is a line in its log."""
     k = kernel
     shield = k.shield
+    current = k.current
+    # Called by nobody: also when it is its own app's step that closes something, a hook that
+    # ends the app does not keep the rest from closing.
+    k.current = None
     k.shield = 0
     try:
         result = k.call(owner, function, *args)
@@ -46,6 +50,7 @@ def hook(owner, function, *args):
         k.log_exception(owner, e, "hook")
     finally:
         k.shield = shield
+        k.current = current
 
 
 async def _finish(owner, work):
