@@ -68,6 +68,17 @@ def test_harms_nobody_else(park: Answers, name: str) -> None:
     assert growth <= HEAP_B, f"{growth} B are left after {ROUNDS - 2} rounds"
 
 
+@pytest.mark.parametrize("name", ["behaves", "crashes", "endless"])
+def test_many_rounds_leave_the_heap_as_it_was(name: str) -> None:
+    rounds = 50 if DEEP else 15
+    answers, output, _ = run_park([name], rounds)
+    assert name in answers, output
+    heaps = answers[name]["heaps"]
+    print(heaps)
+    assert len(heaps) == rounds, answers[name]
+    assert heaps[-1] - heaps[1] <= HEAP_B
+
+
 def test_what_survives_every_interrupt_is_named_and_the_device_resets(tmp_path: Path) -> None:
     answers, output, code = run_park([LAST], 1)
     assert not answers, output
