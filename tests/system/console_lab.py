@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import select
 import subprocess
 import sys
 import termios
+import threading
 import time
 import tty
 from collections.abc import Iterator
@@ -130,6 +132,81 @@ def talking(place: Path, *options: str, chatty: bool = False) -> Iterator[Talk]:
             del os.environ["KOD_HOME"]
         else:
             os.environ["KOD_HOME"] = before
+
+
+class Line:
+    """A pty between a host and the console of the device: it records, adds noise, is cut."""
+
+    def __init__(self, console: str | int) -> None:
+        if isinstance(console, str):
+            console = os.open(console, os.O_RDWR | os.O_NOCTTY)
+            tty.setraw(console, termios.TCSANOW)
+        self._device = console
+        self._master, slave = os.openpty()
+        tty.setraw(slave)
+        self.port = os.ttyname(slave)
+        os.close(slave)
+        self.heard = bytearray()  # what the device said
+        self._rate = 0.0
+        self._dice = random.Random(0)
+        self._left = -1  # zero bytes until it is cut
+        self._closing = False
+        self._thread = threading.Thread(target=self._carry, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Line:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._closing = True
+        self._thread.join()
+
+    def noise(self, rate: float, seed: int) -> None:
+        """From now on so many of the bytes, both ways, are flipped, lost, doubled, inserted."""
+        self._dice = random.Random(seed)
+        self._rate = rate
+
+    def quiet(self) -> None:
+        """No noise any more."""
+        self._rate = 0.0
+
+    def cut_after(self, frames: int) -> None:
+        """It is unplugged once so many frames, of both ends together, have passed."""
+        self._left = 2 * frames
+
+    def _carry(self) -> None:
+        while not self._closing:
+            for handle in select.select([self._device, self._master], [], [], 0.05)[0]:
+                try:
+                    data = os.read(handle, 256)
+                except OSError:  # nobody has opened it yet, or nobody any more
+                    time.sleep(0.02)
+                    continue
+                if handle == self._device:
+                    self.heard += data
+                out = self._worn(data)
+                os.write(self._master if handle == self._device else self._device, out)
+            if self._left == 0:
+                break
+        for handle in (self._device, self._master):
+            os.close(handle)
+
+    def _worn(self, data: bytes) -> bytes:
+        out = bytearray()
+        for byte in data:
+            if self._left == 0:
+                break
+            self._left -= byte == 0 and self._left > 0
+            kind = self._dice.randrange(4) if self._dice.random() < self._rate else -1
+            if kind == 0:
+                byte ^= 1 << self._dice.randrange(8)
+            if kind != 1:
+                out.append(byte)
+            if kind == 2:
+                out.append(byte)
+            if kind == 3:
+                out.append(self._dice.randrange(256))
+        return bytes(out)
 
 
 class Person:

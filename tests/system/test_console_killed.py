@@ -62,7 +62,7 @@ WORK: dict[str, tuple[str, ...]] = {
 @pytest.mark.parametrize("work", WORK)
 def test_the_next_one_works(talk: Talk, folder: Path, work: str) -> None:
     dice = random.Random(work)
-    for _ in range(8 if DEEP else 2):
+    for _ in range(8 if DEEP else 1):
         command = [part.format(folder=folder) for part in WORK[work]]
         process = talk.start_mpremote(*command)
         time.sleep(0.12 + dice.random() * 0.25)

@@ -20,6 +20,7 @@ _FRAME = 400  # bytes of the longest frame, and more
 _REPEAT_S = 0.25  # three times, then the device does not read
 _LATER_S = 1.0
 CTRL_C = b"\x03"  # ends code that somebody typed there and left running
+_LOST_S = 15  # without a packet while some are expected: longer than any step of an app
 _TICK_S = 0.05
 _QUIET_S = 0.05  # then what may have been the beginning of a frame is text
 
@@ -43,7 +44,7 @@ class ConsoleCarrier:
         self._loop = asyncio.get_running_loop()
         self._on_text = on_text
         self._splitter = Splitter(_FRAME, lambda data: on_text(bytes(data)))
-        self._heard = 0.0
+        self._heard = self._alive = 0.0
         self._line: Line | None = None
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._arrived: asyncio.Queue[bytes | BaseException] = asyncio.Queue()
@@ -119,6 +120,7 @@ class ConsoleCarrier:
             if self._line and packet[:1] == self._tag and packet[1:2] == bytes((END,)):
                 self._fail(EOFError())
             elif self._line:
+                self._alive = self._heard
                 payload = self._line.feed(packet, _now())
                 if payload is not None:
                     self._arrived.put_nowait(payload)
@@ -151,8 +153,13 @@ class ConsoleCarrier:
                     self._fail(exc)
 
     def _tick(self) -> None:
-        if self._heard and time.monotonic() - self._heard > _QUIET_S:
+        now = time.monotonic()
+        if self._heard and now - self._heard > _QUIET_S:
             self._splitter.flush()
+        if not self._line or not self._line.waiting:
+            self._alive = now
+        elif now - self._alive > _LOST_S:
+            self._fail(OSError(f"nothing was heard for {_LOST_S} s"))
         self._flush()
         self._timer = self._loop.call_later(_TICK_S, self._tick)
 

@@ -1,0 +1,172 @@
+"""kod over the cable: all it does over the network, in turn with mpremote, over bad lines."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from console_lab import DEEP, Line, Person, Talk, talking
+from kod import micropython
+from simulated_device import until
+
+VERSION = (
+    "print('this is version {}')\nimport asyncio\nasync def main():\n    await asyncio.sleep(99)\n"
+)
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
+    # At the speed of a real line: 115200 baud.
+    with talking(tmp_path_factory.mktemp("cable"), "--baud", "115200", chatty=True) as talk:
+        yield talk
+
+
+@pytest.fixture(autouse=True)
+def _apps_go_on(talk: Talk) -> Iterator[None]:
+    with talk.going_on():
+        yield
+
+
+@pytest.fixture
+def line(talk: Talk) -> Iterator[Line]:
+    with Line(talk.port) as line:
+        yield line
+
+
+def says(talk: Talk, name: str, version: int) -> bool:
+    """Whether an app runs in that version, asked over the network."""
+    lines = [one.text for one in talk.link.log(name)]
+    state = {one["name"]: one["state"] for one in talk.link.list()}.get(name)
+    return state == "running" and lines[-1:] == [f"this is version {version}"]
+
+
+def test_an_app_is_installed_seen_called_and_removed(talk: Talk, tmp_path: Path) -> None:
+    desk = talk.desk
+    (tmp_path / "clock.py").write_text(VERSION.format(1))
+    assert (
+        "installed on 'desk'"
+        in desk.kod("install", "clock", tmp_path / "clock.py", "-d", talk.port).err
+    )
+    assert "clock" in desk.kod("list", "-d", talk.port).out
+    until(lambda: says(talk, "clock", 1))
+    assert "this is version 1" in desk.kod("logs", "clock", "-d", talk.port).out
+    posts = desk.kod("call", "test/hub", "look", "--json", "-d", talk.port).json()
+    assert set(posts) == {"ann", "bob"}
+    desk.kod("ping", "-n", "3", "-d", talk.port)
+    assert desk.kod("info", "-d", talk.port, "--json").json()["name"] == "desk"
+    desk.kod("uninstall", "clock", "-d", talk.port)
+    assert "clock" not in desk.kod("list", "-d", talk.port).out
+
+
+def test_a_run_shows_its_output_and_ends_with_its_code(talk: Talk, tmp_path: Path) -> None:
+    (tmp_path / "ends.py").write_text(
+        "import sys\nfor n in range(40): print('line', n)\nsys.exit(3)\n"
+    )
+    done = talk.desk.kod("run", tmp_path / "ends.py", "-d", talk.port, code=None)
+    assert [line for line in done.out.splitlines() if "line" in line] == [
+        f"line {n}" for n in range(40)
+    ]
+    assert "failed (code 3)" in done.err
+
+
+def test_kod_and_mpremote_in_turn(talk: Talk) -> None:
+    for turn in range(50 if DEEP else 4):
+        assert talk.mpremote("exec", f"print({turn} * 2)") == f"{turn * 2}\n"
+        assert "hub" in talk.desk.kod("list", "-d", talk.port).out
+
+
+def test_a_line_half_typed_is_there_after_kod_was(talk: Talk) -> None:
+    with Person(talk.port) as person:
+        person.types("\x03", r">>> ")
+        person.types("kept = 20 +", r"kept = 20 \+")
+    talk.desk.kod("ping", "-d", talk.port)
+    with Person(talk.port) as person:
+        person.types(" 1\r", r">>> ")
+        person.types("print('it is', kept)\r", r"it is 21\r\n")
+        person.types("\x04", r"soft reboot")
+
+
+def test_no_line_of_an_app_stands_between_frames(talk: Talk, line: Line) -> None:
+    line.heard.clear()
+    talk.desk.kod("ping", "-n", "20", "-d", line.port)
+    session = bytes(line.heard)
+    session = session[session.index(b"kodkod 1 ") :]
+    assert b"count" not in session[: session.rindex(b"\0")]
+    until(lambda: b"] count" in line.heard)
+
+
+def test_two_kods_on_one_line_are_not_mixed(talk: Talk) -> None:
+    first = talk.desk.popen("logs", "-f", "-d", talk.port)
+    try:
+        until(lambda: first.stdout and first.stdout.readline())
+        second = talk.desk.kod("list", "-d", talk.port, code=1)
+        assert "in use" in second.err
+    finally:
+        first.terminate()
+        first.communicate()
+
+
+def test_a_bare_repl_is_named_and_not_touched(talk: Talk) -> None:
+    master, slave = os.openpty()
+    bare = subprocess.Popen(
+        [micropython.unix_port(), "-i"],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, "TERM": "dumb"},
+    )
+    os.close(slave)
+    try:
+        with Line(master) as line:
+            with Person(line.port) as person:
+                person.types("kept = 5\r")
+            failed = talk.desk.kod("list", "-d", line.port, code=3)
+            assert "a bare MicroPython prompt answers at" in failed.err
+            assert "kod setup" in failed.err
+            with Person(line.port) as person:
+                person.types("\x03")
+                person.types("kept\r", r"\n5\r?\n>>> ")
+    finally:
+        bare.kill()
+        bare.wait()
+
+
+@pytest.mark.parametrize("seed", range(60 if DEEP else 3))
+def test_noise_never_hangs_and_never_lies(
+    talk: Talk, line: Line, tmp_path: Path, seed: int
+) -> None:
+    dice = random.Random(seed)
+    rate = dice.choice((0.0005, 0.002, 0.01))
+    (tmp_path / "noisy.py").write_text(VERSION.format(seed) + f"# {dice.randbytes(900).hex()}\n")
+    line.noise(rate, seed)
+    done = talk.desk.kod(
+        "install", "noisy", tmp_path / "noisy.py", "--no-probation", "-d", line.port, code=None
+    )
+    line.quiet()
+    if done.code == 0:
+        until(lambda: says(talk, "noisy", seed))
+    else:
+        assert done.err.splitlines()[-1].startswith("kod: "), done
+    talk.desk.kod("install", "noisy", tmp_path / "noisy.py", "--no-probation", "-d", line.port)
+    until(lambda: says(talk, "noisy", seed))
+    talk.desk.kod("uninstall", "noisy", "-d", line.port)
+
+
+@pytest.mark.parametrize("count", range(3, 60, 1 if DEEP else 19))
+def test_the_line_is_cut_after_every_frame(
+    talk: Talk, line: Line, tmp_path: Path, count: int
+) -> None:
+    (tmp_path / "cut.py").write_text(VERSION.format(count))
+    line.cut_after(count)
+    done = talk.desk.kod(
+        "install", "cut", tmp_path / "cut.py", "--no-wait", "-d", line.port, code=None
+    )
+    if done.code == 0:
+        until(lambda: says(talk, "cut", count))
+    with Line(talk.port) as again:
+        talk.desk.kod("install", "cut", tmp_path / "cut.py", "--no-probation", "-d", again.port)
+        until(lambda: says(talk, "cut", count))
