@@ -58,6 +58,15 @@ def test_provider_and_users_installed_by_name_talk_and_none_hears_itself(
     assert all(who != sender for who, sender in pairs)
 
 
+def test_the_short_form_of_the_tutorial_talks_too(bench: SimulatedDevice) -> None:
+    bench.clean()
+    short = EXAMPLES / "notification_short"
+    bench.kod("install", "provider", short / "provider.py")
+    bench.kod("install", "user1", short / "user.py")
+    bench.kod("install", "user2", short / "user.py")
+    until(lambda: heard(bench, "user1", "user2"))
+
+
 def test_uninstalling_one_user_leaves_the_others_running(bench: SimulatedDevice) -> None:
     bench.clean()
     install_tutorial(bench)
