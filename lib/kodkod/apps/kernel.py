@@ -73,8 +73,10 @@ def spawn(main, *args, name=None):
 
     `args` are copied as values. Parent and child end independently. Returns the app.
     """
-    parent = kernel.current or kernel.system
-    args = message.copy(args)
+    return seam.shielded(_spawn, kernel.current or kernel.system, name, main, message.copy(args))
+
+
+def _spawn(parent, name, main, args):
     app = kernel.app(name or "{}.{}".format(parent.name, kernel.next_gid), parent)
     return kernel.start(app, _main(main, args))
 

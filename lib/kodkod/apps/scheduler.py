@@ -108,10 +108,10 @@ class Scheduler:
         `text`: the traceback, if there is one."""
         if text:
             logs.write(app, logs.ERROR, text)
-        if app.verdict or app is self.system:
-            return
         self.shield += 1
-        try:
+        try:  # first a jump, at which an interrupt comes that was sent before
+            if app.verdict or app is self.system:
+                return
             app.verdict = reason, code
             app.traceback = text
             self.task(self.system, self._end(app, grace_ms))
