@@ -67,8 +67,8 @@ def open_console(port: str, timeout: float = 0.2) -> Serial:
     """The console on `port`, with its lines as every terminal program sets them."""
     try:
         # Two programs on one line would each get a part of what the device says.
-        options = {} if is_url(port) else {"exclusive": True}
-        return serial.serial_for_url(port, baudrate=CONSOLE_BAUD, timeout=timeout, **options)
+        alone = None if is_url(port) else True
+        return serial.serial_for_url(port, baudrate=CONSOLE_BAUD, timeout=timeout, exclusive=alone)
     except (OSError, ValueError, serial.SerialException) as error:
         raise cannot_open(port, str(error)) from None
 
