@@ -1,9 +1,8 @@
 # The client: what users of the service import.
 
-from service import NotificationService
-
 from kodkod import Channel
 from kodkod.services import ServiceClient, ServiceResourceProxy
+from service import NotificationService
 
 
 class NotificationServiceClient(ServiceClient):

@@ -1,9 +1,8 @@
 # The provider: hands each message on to every other connection.
 
-from service import NotificationService
-
 from kodkod.errors import UnknownMethod
 from kodkod.services import ServiceProvider, ServiceResource
+from service import NotificationService
 
 
 class NotificationServiceProvider(ServiceProvider):

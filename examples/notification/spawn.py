@@ -4,9 +4,8 @@ import asyncio
 
 import user
 from client import NotificationServiceClient
-from provider import NotificationServiceProvider
-
 from kodkod import spawn
+from provider import NotificationServiceProvider
 
 
 async def provide():

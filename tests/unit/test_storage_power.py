@@ -6,7 +6,6 @@ import os
 
 import harness
 import vfs
-from kodkod import storage
 from kodkod.storage import flash
 from kodkod.storage.catalog import Catalog
 from kodkod.storage.store import Store

@@ -1,4 +1,4 @@
-# The form of the system's services: methods travel by name, and are loaded while they have clients.
+# The form of the system's services: methods go by name, and are loaded while they have clients.
 
 from kodkod.borrow import borrow
 from kodkod.errors import UnknownMethod
