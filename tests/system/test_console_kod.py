@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from console_lab import DEEP, Line, Person, Talk, talking
 from kod import micropython
 from simulated_device import until
 
+KOD = [sys.executable, "-m", "kod"]
 VERSION = (
     "print('this is version {}')\nimport asyncio\nasync def main():\n    await asyncio.sleep(99)\n"
 )
@@ -170,3 +173,40 @@ def test_the_line_is_cut_after_every_frame(
     with Line(talk.port) as again:
         talk.desk.kod("install", "cut", tmp_path / "cut.py", "--no-probation", "-d", again.port)
         until(lambda: says(talk, "cut", count))
+
+
+def test_kod_repl_is_a_prompt_on_the_device(talk: Talk) -> None:
+    master, slave = os.openpty()
+    process = subprocess.Popen(
+        [*KOD, "repl", "-d", "desk"],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=talk.desk.environment,
+    )
+    os.close(slave)
+    try:
+        with Person.at(master) as person:
+            person.sees(r">>> $")
+            person.types("6 * 7\r", r"\r\n42\r\n")
+            os.write(master, b"\x1d")
+            assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_kod_repl_without_a_terminal_says_what_to_do(talk: Talk) -> None:
+    assert "needs a terminal" in talk.desk.kod("repl", "-d", talk.port, code=2).err
+
+
+def test_kod_monitor_shows_what_apps_print(talk: Talk) -> None:
+    for where in ("desk", talk.port):
+        process = talk.desk.popen("monitor", "-d", where)
+        assert process.stdout
+        try:
+            until(lambda: "count" in process.stdout.readline())  # noqa: B023
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=10)
+        assert process.returncode == 130

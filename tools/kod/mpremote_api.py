@@ -145,3 +145,29 @@ class Repl:
             raise Unreachable(
                 f"the line to the device on {self.port} was lost: {error or 'no answer'}"
             ) from None
+
+
+def prompt(port: str) -> None:
+    """A person at the prompt of the device at `port`, until Ctrl-] or Ctrl-X."""
+    from types import SimpleNamespace
+
+    from mpremote.console import Console
+    from mpremote.repl import do_repl_main_loop
+
+    with Repl(port) as repl:
+        repl._transport.serial.write(b"\r")
+        terminal = Console()
+        terminal.enter()
+        try:
+            gone = do_repl_main_loop(
+                SimpleNamespace(transport=repl._transport),
+                terminal,
+                terminal.write,
+                escape_non_printable=False,
+                code_to_inject=None,
+                file_to_inject=None,
+            )
+        finally:
+            terminal.exit()
+    if gone:
+        raise Unreachable(f"{port} is gone; is the cable still plugged in?")

@@ -19,6 +19,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "restart": ("kod.cli.apps", "stop an app and start it"),
     "config": ("kod.cli.apps", "show or change the settings of an installed app"),
     "logs": ("kod.cli.logs", "show what apps printed; -f goes on"),
+    "monitor": ("kod.cli.console", "show all that a device says, live"),
+    "repl": ("kod.cli.console", "a prompt on the device, while its apps go on"),
     "services": ("kod.cli.services", "show which app provides which service"),
     "call": ("kod.cli.services", "call a method of a service"),
     "devices": ("kod.cli.devices", "show the devices known here"),
