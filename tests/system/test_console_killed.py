@@ -16,7 +16,7 @@ from console_lab import DEEP, Person, Talk, talking
 
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
-    with talking(tmp_path_factory.mktemp("killed")) as talk:
+    with talking(tmp_path_factory.mktemp("killed"), "--heap", "400k") as talk:
         yield talk
 
 
@@ -124,3 +124,9 @@ def test_whatever_state_it_was_left_in(talk: Talk, sent: bytes) -> None:
     works(talk)
     cut_short(talk, sent)
     talk.desk.kod("-d", talk.port, "ping")
+
+
+def test_too_long_a_script_is_an_error_and_no_end(talk: Talk, tmp_path: Path) -> None:
+    (tmp_path / "long.py").write_text("x = 1  # and so on, and so on, and so on\n" * 2500)
+    assert "MemoryError" in talk.mpremote("run", tmp_path / "long.py", code=1)
+    works(talk)

@@ -167,3 +167,12 @@ def test_a_restart_asked_for_at_the_prompt_is_a_real_one(talk: Talk) -> None:
         until(lambda: talk.desk.run_json["device_pid"] != before)
     until(lambda: talk.desk.states().get("ann") == "running")
     talk.link = talk.desk.connect()
+
+
+def test_input_asks_the_person(talk: Talk) -> None:
+    with Person(talk.port) as person:
+        person.types("\x03")
+        person.types("name = input('who? ')\r", r"who\? $")
+        person.types("somebody\r")
+        assert person.types("name\r").endswith("\r\n'somebody'\r\n>>> ")
+        person.types("\x04", BANNER)

@@ -135,7 +135,7 @@ class Cable:
                 continue
             if self._stale:
                 self._stale = False
-                await self._console.abandon()
+                await self._clean()
             if ticks_diff(now, self._heard) > _QUIET_MS:
                 self._splitter.flush()
                 gone = ticks_diff(now, self._framed) > _GONE_MS
@@ -148,6 +148,15 @@ class Cable:
                     self._console.uncable()
                     return
             await self.wake.wait(_TICK_MS)
+
+    async def _clean(self):
+        console = self._console
+        typed = console.typed
+        raw = console.mode and not console.mode.shows
+        if raw:
+            console.mode = None
+        if typed and (typed.unmount() or raw):
+            await typed.reset()
 
     async def _typed(self, gone):
         # In a session it is noise, unless it is how mpremote begins.

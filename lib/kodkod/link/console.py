@@ -81,14 +81,6 @@ class Console:
             self.typed = self.load("typed").Typed(self)
         return self.typed
 
-    async def abandon(self):
-        """Another host has come: what mpremote left without a word is cleaned up."""
-        raw = self.mode and not self.mode.shows
-        if raw:
-            self.mode = None
-        if self.typed and (self.typed.unmount() or raw):
-            await self.typed.reset()
-
     def uncable(self):
         """No frames any more."""
         self.cable = None
@@ -154,7 +146,8 @@ class Console:
             except Exception as exc:  # the record has ended
                 typed.error = exc
             mode.done(typed.report())
-        self._news.set()
+        if job or not self.mode:
+            self._news.set()
 
     # Lines of the log: shown while nobody else uses the line
 

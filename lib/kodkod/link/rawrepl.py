@@ -9,6 +9,7 @@ _CTRL_C = const(3)
 _CTRL_D = const(4)
 _CTRL_E = const(5)
 
+_TOO_LONG = "MemoryError: the source is too long\n"
 _BANNER = "raw REPL; CTRL-B to exit\r\n>"
 
 
@@ -20,12 +21,13 @@ class RawRepl:
     def __init__(self, console):
         self.console = console
         self.source = bytearray()
-        self._room = 0  # while pasting: bytes left of the window
+        self._window = None  # while pasting: the last bytes
+        self._fill = 0  # how many there are
         self._began = False
 
     def feed(self, byte):
         """Take a byte; what is to be done with `source`: "exec", "reset" or None."""
-        if self._room:
+        if self._window:
             return self._paste(byte)
         if byte == _CTRL_A:
             return self._enter()
@@ -48,7 +50,8 @@ class RawRepl:
         source, self.source = self.source, bytearray()
         if source[:1] == b"\x05" and len(source) == 2:
             if source[1] == 65:
-                self._room = _WINDOW
+                self._window = bytearray(_WINDOW)
+                self._fill = 0
                 self.console.write(b"R\x01\x80\x00\x01")
             else:
                 self.console.write(b"R\x00")
@@ -59,19 +62,36 @@ class RawRepl:
             self.console.write(_BANNER)
 
     def _paste(self, byte):
+        console = self.console
         if byte in (_CTRL_C, _CTRL_D):
-            self._room = 0
-            self.console.write(b"\x04")
+            window, self._window = self._window, None
+            if self.source is None:
+                self.done(_TOO_LONG)
+                return None
+            console.write(b"\x04")
+            error = "KeyboardInterrupt: \n"
             if byte == _CTRL_D:
-                self.source = bytes(self.source)
-                return "exec"
-            self.done("KeyboardInterrupt: \n")
+                try:
+                    self.source += window[: self._fill]
+                    self.source = bytes(self.source)
+                    return "exec"
+                except MemoryError:
+                    error = _TOO_LONG
+            self.done(error)
             return None
-        self.source.append(byte)
-        self._room -= 1
-        if not self._room:
-            self._room = _WINDOW
-            self.console.write(b"\x01")
+        if self.source is None:
+            return None
+        self._window[self._fill] = byte
+        self._fill += 1
+        if self._fill == _WINDOW:
+            self._fill = 0
+            try:
+                self.source += self._window
+            except MemoryError:
+                self.source = None
+                console.write(b"\x04")
+                return None
+            console.write(b"\x01")
 
     def done(self, error):
         """The job is done; None: it was a reset."""

@@ -11,6 +11,7 @@ _CTRL_C = const(3)
 _CTRL_D = const(4)
 _CTRL_E = const(5)
 _TAB = const(9)
+_LF = const(10)
 _ENTER = const(13)
 _ESCAPE = const(27)
 _HISTORY = const(8)
@@ -39,6 +40,7 @@ class Repl:
         self._history = []
         self._back = 0  # how far back in it
         self._word = None
+        self._last = 0  # byte of a paste
         self.source = ""
         if not console.prompt:
             self._write("\r\n" + _PROMPT)
@@ -233,13 +235,14 @@ class Repl:
             self._write("\r\n")
             self.source = "\n".join(self._lines + [self._text])
             return "exec"
-        elif byte == _ENTER:
+        elif byte == _ENTER or (byte == _LF and self._last != _ENTER):
             self._lines.append(self._text)
             self._text = ""
             self._write("\r\n" + _PASTED)
         elif byte >= 32 or byte == _TAB:
             self._at = len(self._text)
             self._character(byte)
+        self._last = byte
 
     def done(self, error):
         """The job is done; None: it was a reset."""

@@ -78,47 +78,41 @@ class Views:
         self._typed = typed
         self._made = {}
 
-    def __contains__(self, name):
-        return self.get(name) is not None
-
-    def __getitem__(self, name):
-        return self.get(name)
-
     def get(self, name):
         """The view of a module, or None."""
         if name in self._made:
             return self._made[name]
-        make = getattr(self, "_make_" + name, None)
-        if not make:
+        change = getattr(self, "_" + name, None)
+        if not change:
             return None
-        own = make()
         view = self._made[name] = self._typed.console.load("view")
         view.of = module = globals()[name]
         if name != "asyncio":  # whose parts load when they are asked for
             for each in dir(module):
                 setattr(view, each, getattr(module, each))
-        for each in own:
-            setattr(view, each, own[each])
+        change(view)
         return view
 
-    def _make_asyncio(self):
-        return {"run": self._typed.run}
+    def _asyncio(self, view):
+        view.run = self._typed.run
 
-    def _make_sys(self):
-        stdin = _Stdin(sys.stdin, self._typed)
-        stdin.buffer = _Stdin(sys.stdin.buffer, self._typed)
-        return {"stdin": stdin}
+    def _sys(self, view):
+        view.stdin = _Stdin(sys.stdin, self._typed)
+        view.stdin.buffer = _Stdin(sys.stdin.buffer, self._typed)
 
-    def _make_micropython(self):
+    def _micropython(self, view):
+        from kodkod.apps import tricks
+
         typed = self._typed
 
         def kbd_intr(char):
             if typed.typing:
                 port.console_ctrl_c(char == 3)
 
-        return {"kbd_intr": kbd_intr}
+        tricks.micropython(typed.record(), view)
+        view.kbd_intr = kbd_intr
 
-    def _make_machine(self):
+    def _machine(self, view):
         kernel = self._typed.kernel
 
         async def stop():
@@ -129,4 +123,4 @@ class Views:
             kernel.task(kernel.system, stop())
             raise SystemExit
 
-        return {"reset": restart, "soft_reset": restart}
+        view.reset = view.soft_reset = restart
