@@ -16,7 +16,7 @@ import fake_firmware
 import pytest
 from fake_rom_loader import FakeEsp32, FakePort
 from kod.errors import LOST, NOT_FOUND, NotThere, Unreachable, UserError
-from kod.flash import boards, esp, ports
+from kod.flash import boards, esp
 from kod.flash.plan import Piece
 
 FIRMWARE = Piece("firmware", 0x1000, fake_firmware.for_board(boards.by_name("ESP32_GENERIC")))
@@ -201,24 +201,22 @@ def test_a_port_that_another_program_has_open() -> None:
     controller, terminal = pty.openpty()
     try:
         name = os.ttyname(terminal)
-        with ports.open_console(name):
-            subprocess.run(["true"], check=True)
-            holder = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-c",
-                    f"import serial; p = serial.Serial({name!r}, exclusive=True); print('open', "
-                    "flush=True); input()",
-                ],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-            )
-            assert holder.stdout is not None
-            assert holder.stdout.readline() == b"open\n"
-            try:
-                fails(lambda: esp.detect(esp.Line(name)), UserError, "in use by another program")
-            finally:
-                holder.communicate(b"\n")
+        holder = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                f"import serial; p = serial.Serial({name!r}, exclusive=True); print('open', "
+                "flush=True); input()",
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"open\n"
+        try:
+            fails(lambda: esp.detect(esp.Line(name)), UserError, "in use by another program")
+        finally:
+            holder.communicate(b"\n")
     finally:
         os.close(controller)
         os.close(terminal)

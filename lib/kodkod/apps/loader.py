@@ -5,6 +5,7 @@ import asyncio
 import builtins
 import io
 import os
+import select
 import sys
 
 from kodkod.apps import facade
@@ -226,7 +227,7 @@ def _enqueue(queue, stream, index):
     # What cannot be polled would stay in the poller half entered, and the next poll crash.
     kind = type(stream)
     if kind not in _pollable:
-        asyncio.core.select.poll().register(stream)
+        select.poll().register(stream)
         if not isinstance(stream, io.IOBase):
             _pollable.add(kind)
     return _native_enqueue(queue, stream, index)
