@@ -140,3 +140,90 @@ def main():
 
 kodkod.run(main)
 """
+
+
+# How deep a plain function can call itself tells how much of the stack is left: what is lacking
+# in a handler, compared with a program's first line, is what lies below it.
+DEPTH_PROGRAM = """
+import sys, asyncio
+sys.path[:0] = sys.argv[1:3]
+
+def left(count=0):
+    try:
+        return left(count + 1)
+    except RuntimeError:
+        return count
+
+whole = left()
+
+import kodkod
+from client import Connection, NotificationServiceClient
+from provider import NotificationServiceProvider
+used = {}
+
+def note(where):
+    used[where] = max(used.get(where, 0), whole - left())
+
+class Provider(NotificationServiceProvider):
+    def handle(self, index, arguments, gid, client):
+        note("handler")
+        return super().handle(index, arguments, gid, client)
+    def on_closed(self, client):
+        note("hook")
+
+class Proxy(Connection):
+    def on_notified(self, notification):
+        note("notified")
+        super().on_notified(notification)
+
+async def use():
+    client = await NotificationServiceClient().open()
+    connection = Proxy(client, await client.invoke(0))
+    await asyncio.sleep_ms(20)
+    await connection.send("hello")
+    await connection.receive()
+    note("main")
+    connection.close()
+    client.close()
+
+async def provide():
+    provider = Provider()
+    provider.install()
+    await asyncio.sleep_ms(100)
+    await provider.uninstall()
+
+def main():
+    kodkod.spawn(provide)
+    kodkod.spawn(use)
+    kodkod.spawn(use)
+
+assert kodkod.run(main) == 0
+for where in used:
+    print(where, used[where])
+"""
+
+
+def test_the_tutorial_needs_at_most_forty_frames_of_stack(tmp_path: Path) -> None:
+    script = tmp_path / "stack.py"
+    script.write_text(DEPTH_PROGRAM)
+    result = subprocess.run(
+        [micropython.unix_port(), script, ROOT / "lib", EXAMPLES / "notification"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert result.returncode == 0, result
+    used = {where: int(frames) for where, frames in map(str.split, result.stdout.splitlines())}
+    print(f"stack used, in frames of a plain function: {used}")
+    assert set(used) == {"handler", "hook", "notified", "main"}
+    assert max(used.values()) <= 40
+
+
+def test_device_code_takes_nothing_that_only_a_computer_has() -> None:
+    library = ROOT / "lib" / "kodkod"
+    for path in sorted(library.rglob("*.py")):
+        if path.parent.name != "port":
+            found = re.findall(
+                r"^\s*(?:import|from) (?:_thread|ffi)\b|os\.system\(", path.read_text(), re.M
+            )
+            assert not found, path
