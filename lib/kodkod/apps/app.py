@@ -62,7 +62,9 @@ class App:
         self.modules = {}
         self.facades = {}  # its view of modules that are not its own
         self.defines = {}
+        self.origin = name  # the app of whose image it is
         if parent:
+            self.origin = parent.origin
             self.dir = parent.dir
             self.data = parent.data
             self.path = parent.path

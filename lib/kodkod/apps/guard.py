@@ -53,7 +53,7 @@ class Guard:
             self.fired += 2
             return True
         self.kernel.shield += 1
-        trouble.note(app.name)
+        trouble.note(app.origin)
         port.reset_now()
         return False
 
@@ -94,7 +94,7 @@ class Guard:
     def _caught(self):
         # It does not come: the app has caught it and gone on, which is not forgiven.
         self.hit = False
-        self.kernel.end(self.app, "runaway", 1, logs.runaway(self.app))
+        self.kernel.end(self.app, "runaway", 1, logs.runaway(self.app, port.interrupted, True))
 
     def is_mine(self):
         """Whether the KeyboardInterrupt at hand is the guard's; asked once for each."""

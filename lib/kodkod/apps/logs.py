@@ -50,16 +50,15 @@ def traceback(exc):
     return text
 
 
-def runaway(app, exc=None):
-    """The text for an app that ran into its limit; without `exc`: and caught the interrupt."""
-    what = "caught the interrupt and went on: catch Exception, not everything"
-    frames = []
-    if exc:
-        frames = traceback(exc).split("\n")[:-1]
-        what = "await asyncio.sleep(0) in its loops"
-        if len(frames) > 1:
-            what = "in " + frames[-1].strip() + ": " + what
-    frames.append("runaway: no pause for {} ms, {}".format(app.limit, what))
+def runaway(app, exc, caught=False):
+    """The text for an app that ran into its limit, interrupted by `exc`."""
+    frames = traceback(exc).split("\n")[:-1]
+    text = "runaway: no pause for {} ms".format(app.limit)
+    if len(frames) > 1:
+        text += " in" + frames[-1].replace('  File "', " ").replace('"', "")
+    if caught:
+        text += ", and it caught the interrupt: catch Exception, not everything"
+    frames.append(text + ": await asyncio.sleep(0) in its loops")
     return "\n".join(frames)
 
 

@@ -106,6 +106,16 @@ def interrupt():
     os.dupterm_notify(None)
 
 
+try:  # there is only one instance
+    interrupt()
+    for _ in range(2):
+        pass
+    interrupted = KeyboardInterrupt()
+except KeyboardInterrupt as exc:
+    interrupted = exc
+os.dupterm(None, 0)
+
+
 def guard_done():
     """The interrupt was dealt with: give the dupterm slot back."""
     os.dupterm(None, 0)

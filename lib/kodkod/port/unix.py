@@ -95,13 +95,13 @@ def console_ctrl_c(on):
 
 def interrupt():
     """Raise KeyboardInterrupt in the main thread at its next jump."""
-    _exception.__traceback__ = None
-    _pending.at = _address(_exception)
+    interrupted.__traceback__ = None
+    _pending.at = _address(interrupted)
 
 
 _FIELD = {"at": uctypes.UINT64 if sys.maxsize >> 32 else uctypes.UINT32}
 _pending = None  # the VM's field for it
-_exception = KeyboardInterrupt()
+interrupted = KeyboardInterrupt()  # what is raised
 _signalled = False
 _asked = False
 
