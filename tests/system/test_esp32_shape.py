@@ -1,7 +1,8 @@
 """The device in the shape of an ESP32: its heap, its stack, its budgets.
 
-An ESP32 has 32-bit objects and 160 KB of heap for them. The unix port from pip has 64-bit ones,
-so its heap here is twice that, and what is measured is halved: a word is what objects are made of.
+An ESP32 has 32-bit objects and 160 KB of heap for them. The unix port from pip has 64-bit ones.
+This library takes 0.70 times as much of 32-bit objects (1.26.1, both builds of the unix port side
+by side: 74,192 and 106,560 bytes of core): the heap here is larger by that, figures are smaller.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from kod import library, micropython
 from simulated_device import EXAMPLES, ROOT, SimulatedDevice, until
 from test_tutorial import heard, install_tutorial
 
-HEAP = "320k"  # 160 KB of 32-bit objects
+SCALE = 0.70
+HEAP = f"{160 / SCALE:.0f}k"  # 160 KB of 32-bit objects
 CORE_KB = 32
 
 
@@ -26,7 +28,7 @@ def test_the_tutorial_runs_in_the_heap_of_an_esp32(tmp_path: Path, monkeypatch) 
         install_tutorial(device)
         until(lambda: heard(device, "user1", "user2"))
         free = device.kod("info", "--json").json()["free_ram"]
-        print(f"free with the tutorial running: {free / 2048:.1f} KB of 160 KB, 32-bit")
+        print(f"free with the tutorial running: {free * SCALE / 1024:.1f} KB of 160 KB, 32-bit")
     finally:
         device.stop()
 
@@ -58,7 +60,7 @@ def test_the_library_says_what_it_keeps_resident(tmp_path: Path) -> None:
         timeout=30,
         check=True,
     ).stdout
-    resident = int(out) / 2048
+    resident = int(out) * SCALE / 1024
     print(f"core library resident: {resident:.1f} KB in 32-bit objects, budget {CORE_KB} KB")
     assert resident > 0
 
