@@ -150,6 +150,36 @@ async def a_handlers_task_runs_away():
 
 
 @scenario
+async def a_hook_exits_during_its_uninstall():
+    client = await opened()
+    held = []
+    for bad_hook in (False, "exit", False):
+        held.append(Watcher(client, await client.invoke("hold", [True, bad_hook])))
+    await client.invoke("leave")
+    await until(lambda: client.id is None and held[0].is_closed)
+    say(held[0].got, held[1].got, held[2].got, await attempt(client.invoke(0, 1)))
+    client.close()
+    await events("client closed")
+    say(await director("end", "lab"))
+
+
+@scenario
+async def a_hook_exits_when_its_client_closes():
+    client = await opened()
+    other, held = ServiceClient(SELECTOR), []
+    await other.open()
+    for bad_hook in (False, "exit", False):
+        held.append(Watcher(client, await client.invoke("hold", [True, bad_hook])))
+    watcher = Watcher(other, await other.invoke("hold"))
+    client.close()
+    await until(lambda: watcher.is_closed)
+    say(held[0].got, held[1].got, held[2].got, watcher.got)
+    await events("client closed", in_order=False)
+    say(await director("end", "lab"))
+    other.close()
+
+
+@scenario
 async def the_services_app_is_stopped():
     client, held = await setting()
     call = asyncio.create_task(attempt(client.invoke("sleep", [20000])))

@@ -26,6 +26,8 @@ class Held(ServiceResource):
 
     def on_closed(self):
         self.lab.saw(f"resource {self.number} closed")
+        if self.bad_hook == "exit":
+            sys.exit(4)
         if self.bad_hook:
             raise ValueError("bad hook")
 
