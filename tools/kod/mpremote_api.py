@@ -155,7 +155,7 @@ def prompt(port: str) -> None:
     from mpremote.repl import do_repl_main_loop
 
     with Repl(port) as repl:
-        repl._transport.serial.write(b"\r")
+        repl._transport.serial.write(b"\x03")  # away with what somebody left half typed
         terminal = Console()
         terminal.enter()
         try:

@@ -13,7 +13,7 @@ from kodkod.link.remote import open_client
 from kodkod.link.session import Session
 
 _FRAME = const(320)  # bytes of the longest, and more
-_PIECE = const(180)
+_PIECE = const(96)
 _WINDOW = const(400)
 _TICK_MS = const(50)
 _QUIET_MS = const(100)  # then what may have been the beginning of a frame is text
@@ -165,8 +165,11 @@ class Cable:
             if not gone and (text.strip(_CONTROL) or b"\r\x03" not in text):
                 return
             self.end()
-        for byte in text:
-            await self._console.type(byte)
+        # What stands before a Ctrl-C does not matter, and an opening that was hurt is no text.
+        start = max(0, text.find(b"\x03"))
+        if start or not (max(text) > 126 or b"kodkod" in text):
+            for byte in text[start:]:
+                await self._console.type(byte)
 
     async def _put(self, data):
         # No faster than a slow line takes it: a full one would stop the device.
