@@ -83,7 +83,7 @@ def replace(
         (
             "def main():\n    while True: pass\n",
             ("--limit", "100ms"),
-            r"runaway: no pause for 100 ms, in File \"new\.py\", line 2",
+            r"runaway: no pause for 100 ms in new\.py, line 2",
         ),
         ("print('done')\n", ("--restart", "always"), "ended with code 0"),
         ("import sys\nsys.exit(4)\n", (), "ended with code 4"),
