@@ -127,6 +127,6 @@ def test_whatever_state_it_was_left_in(talk: Talk, sent: bytes) -> None:
 
 
 def test_too_long_a_script_is_an_error_and_no_end(talk: Talk, tmp_path: Path) -> None:
-    (tmp_path / "long.py").write_text("x = 1  # and so on, and so on, and so on\n" * 2500)
+    (tmp_path / "long.py").write_text("x = 1  # and so on, and so on, and so on\n" * 3500)
     assert "MemoryError" in talk.mpremote("run", tmp_path / "long.py", code=1)
     works(talk)

@@ -145,7 +145,8 @@ class Cable:
                 if gone:
                     self.end()
                 if not self.carrier:
-                    self._console.uncable()
+                    self._console.cable = None
+                    self._console.news.set()
                     return
             await self.wake.wait(_TICK_MS)
 
@@ -169,7 +170,9 @@ class Cable:
         start = max(0, text.find(b"\x03"))
         if start or not (max(text) > 126 or b"kodkod" in text):
             for byte in text[start:]:
-                await self._console.type(byte)
+                job = self._console.type(byte)
+                if job:
+                    await self._console.do(job)
 
     async def _put(self, data):
         # No faster than a slow line takes it: a full one would stop the device.

@@ -36,7 +36,7 @@ class Console:
         self.tag = 0  # of the last session
         self.again = b""  # bytes to be read once more
         self._shown = 0  # number of the log's last line that was shown, or counted as lost
-        self._news = Signal()
+        self.news = Signal()  # there may be lines to show
         self._heard = port.uptime_ms()
         self._in = sys.stdin.buffer
         self._out = sys.stdout.buffer
@@ -81,11 +81,6 @@ class Console:
             self.typed = self.load("typed").Typed(self)
         return self.typed
 
-    def uncable(self):
-        """No frames any more."""
-        self.cable = None
-        self._news.set()
-
     # Input
 
     async def serve(self):
@@ -112,7 +107,9 @@ class Console:
                 return
             if not self.cable:
                 if byte:
-                    await self.type(byte)
+                    job = self.type(byte)
+                    if job:
+                        await self.do(job)
                     continue
                 self.cable = self.load("cable").Cable(self)
             data = bytearray()
@@ -122,41 +119,44 @@ class Console:
             self.cable.feed(data)
             return
 
-    async def type(self, byte):
-        """Take a byte that a person or mpremote typed."""
+    def type(self, byte):
+        """Take a byte that a person or mpremote typed; the job that it completes, or None."""
         mode = self.mode
-        if not mode:
-            if byte == 3 or byte == 13:
-                self.prompt = ">>> "
-                self.write("\r\n>>> ")
-                return
-            if byte == 1:
-                mode = self.load("rawrepl").RawRepl(self)
-            else:
-                mode = self.load("repl").Repl(self)
-            self.mode = mode
-        job = mode.feed(byte)
+        if mode:
+            return mode.feed(byte)
+        if byte == 3 or byte == 13:
+            self.prompt = ">>> "
+            self.write("\r\n>>> ")
+            return None
+        if byte == 1:
+            self.mode = self.load("rawrepl").RawRepl(self)
+        else:
+            self.mode = self.load("repl").Repl(self)
+        return self.mode.feed(byte)
+
+    async def do(self, job):
+        """Do a job of the mode's: "reset", or a step of typed code."""
+        mode = self.mode
+        typed = self.begin()
         if job == "reset":
-            await self.begin().reset()
+            await typed.reset()
             mode.done(None)
-        elif job:
-            typed = self.begin()
+        else:
             try:
                 self.kernel.call4(typed.record(), typed.step, job, mode.source, None, None)
             except Exception as exc:  # the record has ended
                 typed.error = exc
             mode.done(typed.report())
-        if job or not self.mode:
-            self._news.set()
+        self.news.set()
 
     # Lines of the log: shown while nobody else uses the line
 
     def _line(self, line):
-        self._news.set()
+        self.news.set()
 
     async def _tell(self):
         while True:
-            await self._news.wait(_REST_MS)
+            await self.news.wait(_REST_MS)
             while not self.cable and (not self.mode or self.mode.shows):
                 line = self._next()
                 if not line:

@@ -32,8 +32,9 @@ class RawRepl:
         if byte == _CTRL_A:
             return self._enter()
         if byte == _CTRL_B:
-            self.console.mode = None
             self.console.write("\r\n" + self.console.begin().banner())
+            self.console.mode = None
+            self.console.news.set()
         elif byte == _CTRL_C:
             self.source = bytearray()
         elif byte == _CTRL_D:

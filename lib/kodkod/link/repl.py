@@ -248,6 +248,8 @@ class Repl:
         """The job is done; None: it was a reset."""
         if self._word is not None:
             self._completed()
+            if error.endswith("KeyboardInterrupt: \n"):
+                self._again("\r\n")
             return
         self.source = ""
         if error is None:
