@@ -220,9 +220,7 @@ class Client(ServiceClient):
     def __init__(self, dice):
         reconnect = dice.roll(5) == 0
         overflow = OVERFLOWS[dice.roll(4)]
-        super().__init__(
-            SERVICES[dice.roll(3)], 1 + dice.roll(64), overflow, reconnect=reconnect
-        )
+        super().__init__(SERVICES[dice.roll(3)], 1 + dice.roll(64), overflow, reconnect=reconnect)
         self.held = []
         self.made = []
         state.clients.append(self)
@@ -235,7 +233,9 @@ async def use(n, seed):
     """A client's app."""
     dice = Dice(seed)
     client = Client(dice)
-    tasks = [asyncio.create_task(work(client, Dice(seed + k), 12)) for k in range(1 + dice.roll(3))]
+    tasks = [
+        asyncio.create_task(work(client, Dice(seed + k), 12)) for k in range(1 + dice.roll(3))
+    ]
     await rest(dice, 60)
     end = dice.roll(12)
     if end == 0:
