@@ -166,7 +166,7 @@ def test_noise_never_hangs_and_never_lies(
     talk.desk.kod("uninstall", "noisy", "-d", line.port)
 
 
-@pytest.mark.parametrize("count", range(3, 60, 1 if DEEP else 19))
+@pytest.mark.parametrize("count", range(3, 60, 1 if DEEP else 25))
 def test_the_line_is_cut_after_every_frame(
     talk: Talk, line: Line, tmp_path: Path, count: int
 ) -> None:
