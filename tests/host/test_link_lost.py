@@ -245,6 +245,9 @@ def test_memory_of_many_links_comes_back(device: Device) -> None:
             until(lambda: len(watcher.call("state")["apps"]) == 3)
             return int(watcher.call("state")["used"])
 
-        used = rounds(3)
-        # What a collection keeps by mistake differs from round to round; a leak is in all.
-        assert min(rounds(60 if DEEP else 10) for _ in range(3)) <= used + 2048
+        # What a collection keeps by mistake comes and goes, a frame buffer or two; a leak of each
+        # link is in every later figure, whatever the earlier ones were.
+        count = 60 if DEEP else 10
+        earlier = [rounds(count) for _ in range(4)]
+        later = [rounds(count) for _ in range(4)]
+        assert min(later) <= max(earlier) + 2048, (earlier, later)
