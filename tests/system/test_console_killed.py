@@ -83,6 +83,19 @@ def test_kod_comes_next_and_works(talk: Talk, folder: Path, work: str) -> None:
     works(talk)
 
 
+@pytest.mark.parametrize("verb", [("logs", "-f"), ("install", "big", "{folder}/huge.py")])
+def test_kod_is_killed_and_either_comes_next(
+    talk: Talk, folder: Path, verb: tuple[str, ...]
+) -> None:
+    command = [part.format(folder=folder) for part in verb]
+    for following in (works, lambda talk: talk.desk.kod("-d", talk.port, "ping")):
+        process = talk.desk.popen(*command, "-d", talk.port)
+        time.sleep(0.6)
+        process.kill()
+        process.communicate()
+        following(talk)
+
+
 def test_a_repl_with_a_mounted_folder_is_killed(talk: Talk, folder: Path) -> None:
     master, slave = os.openpty()
     process = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,6 +140,20 @@ def test_what_apps_print_while_code_runs_is_shown_after(
         run.wait()
     person.sees(r"\[run-\d+\] hello again\r\n")
     person.types("\x03")
+
+
+def test_lines_that_found_no_room_while_a_tool_used_the_line_are_counted(
+    talk: Talk, tmp_path: Path
+) -> None:
+    (tmp_path / "flood.py").write_text("for n in range(600): print('line', n, '.' * 40)\n")
+    with Person(talk.port) as person:
+        person.types("\x03\x01", r"raw REPL; CTRL-B to exit\r\n>$")
+        talk.link.install("flood", tmp_path / "flood.py")
+        until(lambda: talk.link.info("flood")["state"] == "ended")
+        shown = person.types("\x02", r"line 599 \.+\r\n>>> $")
+        assert "line 0 " not in shown
+        assert int(re.findall(r"\((\d+) lines lost\)", shown)[-1]) > 300
+    talk.link.uninstall("flood")
 
 
 def test_typed_code_has_a_limit_of_its_own(talk: Talk, tmp_path_factory) -> None:

@@ -90,7 +90,10 @@ class Console:
         while True:
             try:
                 await _until_readable(sys.stdin)
-                await self._take()
+                job = self._take()
+                while job:
+                    await self.do(job)
+                    job = self._take()
             except EOFError:
                 return
             except KeyboardInterrupt:  # a Ctrl-C a moment too late
@@ -99,17 +102,18 @@ class Console:
                 self.mode = None
                 self.kernel.log_exception(None, exc, "console")
 
-    async def _take(self):
+    def _take(self):
+        # Take what has come, up to the end of a job.
         self._heard = port.uptime_ms()
         for _ in range(_BATCH):
             byte = self.read()
             if byte < 0:
-                return
+                break
             if not self.cable:
                 if byte:
                     job = self.type(byte)
                     if job:
-                        await self.do(job)
+                        return job
                     continue
                 self.cable = self.load("cable").Cable(self)
             data = bytearray()
@@ -117,7 +121,8 @@ class Console:
                 data.append(byte)
                 byte = self.read() if len(data) < _BATCH else -1
             self.cable.feed(data)
-            return
+            break
+        return None
 
     def type(self, byte):
         """Take a byte that a person or mpremote typed; the job that it completes, or None."""
@@ -189,7 +194,9 @@ class Console:
         if self.mode and self.mode.shows and self.mode.idle:
             self.mode = None
         if not self.mode:
-            self.prompt = ""
+            if self.prompt:
+                self.write("\r\x1b[K")
+                self.prompt = ""
             if self.typed and self.typed.idle:
                 self.typed = None
 

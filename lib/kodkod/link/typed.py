@@ -130,7 +130,7 @@ class Typed:
         if self.typing:
             self.console.say(text)
         else:
-            logs.printed(self._app, text)
+            logs.printed(self.kernel.current, text)
 
     def run(self, coro):
         """asyncio.run: drive the loop, everyone's tasks with it, until `coro` is done."""

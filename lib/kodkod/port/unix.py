@@ -85,7 +85,7 @@ def guard_wait():
 def console_ctrl_c(on):
     """Whether a Ctrl-C that comes in interrupts what runs, or is a byte like any other. One
     that is on its way is raised in here."""
-    unix_console.switch(on)
+    unix_console.switch(on, interrupt)
     if not on:
         try:
             guard_wait()

@@ -16,8 +16,8 @@ _on = False
 _busy = False
 
 
-def switch(on):
-    """Whether a Ctrl-C that comes in interrupts what runs."""
+def switch(on, interrupt):
+    """Whether a Ctrl-C that comes in interrupts what runs; `interrupt` does it."""
     global _on
     if _pipe:
         attributes = termios.tcgetattr(1)
@@ -27,6 +27,9 @@ def switch(on):
     _on = on
     while _busy:
         time.sleep_ms(1)
+    # One that the thread has not seen: it comes now, or is of a time before.
+    if _pipe and _pipe.readinto(_byte) and not on:
+        interrupt()
 
 
 def tick(interrupt):
