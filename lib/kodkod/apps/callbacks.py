@@ -12,7 +12,7 @@ _SCHEDULED = const(8)  # of one app
 _flag = asyncio.ThreadSafeFlag()
 _sources = []  # what may strike
 _scheduled = []  # (app, function, argument)
-_task = None
+_served = None  # the kernel that runs them; None: nothing is to be run
 
 
 class Callback:
@@ -50,14 +50,15 @@ def schedule(function, argument):
 
 
 def _start():
-    global _task
-    if _task is None:
-        kernel = loader.kernel
-        _task = kernel.task(kernel.system, _run())
+    global _served
+    kernel = loader.kernel
+    if _served is not kernel:
+        _served = kernel
+        kernel.task(kernel.system, _run())
 
 
 async def _run():
-    global _task
+    global _served
     while _sources or _scheduled:
         while _scheduled:
             await _step(*_scheduled.pop(0))
@@ -66,7 +67,7 @@ async def _run():
                 source.due = False
                 await _step(source.app, source.function, source.argument)
         await _flag.wait()
-    _task = None
+    _served = None
 
 
 async def _step(app, function, argument):

@@ -16,7 +16,6 @@ _TICK_MS = 10
 _EPOCH_2000 = 946684800  # an ESP32 counts from 2000-01-01
 _CAUSES = {
     machine.PWRON_RESET: "power",
-    machine.HARD_RESET: "reset",
     machine.SOFT_RESET: "reset",
     machine.WDT_RESET: "watchdog",
     machine.DEEPSLEEP_RESET: "sleep",
@@ -39,6 +38,7 @@ def set_time(epoch_s):
 
 def reset():
     """Restart the device."""
+    write_memory(read_memory()[:-1] + _ASKED)
     machine.reset()
 
 
@@ -134,19 +134,31 @@ reset_now = reset
 # Memory that outlives a reset
 
 
+MEMORY = 80  # bytes of RTC memory that are the kernel's; the rest is the apps'
+
+
 def read_memory():
     """Bytes that survive a reset but not a power cut."""
-    return machine.RTC().memory()
+    return (machine.RTC().memory() + bytes(MEMORY))[:MEMORY]
 
 
 def write_memory(data):
-    """Replace those bytes (at most 64)."""
-    machine.RTC().memory(data)
+    """Replace those bytes."""
+    memory = machine.RTC().memory
+    memory((data + bytes(MEMORY))[:MEMORY] + memory()[MEMORY:])
+
+
+_ASKED = b"R"  # last of those bytes: a panic has the same cause as machine.reset()
+_asked = read_memory()[-1:] == _ASKED
+write_memory(read_memory()[:-1])
 
 
 def reset_cause():
     """Why the device started: "power", "reset", "watchdog", "panic" or "sleep"."""
-    return _CAUSES.get(machine.reset_cause(), "panic")
+    cause = machine.reset_cause()
+    if cause == machine.HARD_RESET and _asked:
+        return "reset"
+    return _CAUSES.get(cause, "panic")
 
 
 def boot_button():
