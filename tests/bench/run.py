@@ -1,7 +1,7 @@
 """`make bench`: figures beside their budgets, as ratios of one run. Nothing here is a test.
 
-Each part is a program of its own: services.py and kernel.py run in MicroPython's unix port, the
-others on this computer against a simulated device. Budgets are those of the architecture.
+Each part is a program of its own: services.py, backlog.py and kernel.py run in MicroPython's unix
+port, the others here against a simulated device. Budgets are those of the architecture.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 LIB = HERE.parents[1] / "lib"
 DEVICE = {
     "services": ("services.py", "kernel"),  # as two apps of the kernel
+    "backlog": ("backlog.py",),
     "kernel": ("kernel.py",),
 }
 HOST = {"deploy": ("deploy.py",), "link": ("link.py",), "memory": ("memory.py",)}
