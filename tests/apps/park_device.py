@@ -37,7 +37,7 @@ def expectations(name):
             key, _, value = line[2:].strip().partition(": ")
             if key == "says":
                 wanted[key].append(value)
-            elif key in ("ends", "stop after", "caller gets"):
+            elif key in ("ends", "stop after", "caller gets", "short limit"):
                 wanted[key] = value
     return wanted
 
@@ -69,7 +69,8 @@ class Park:
         if "caller gets" in wanted:
             caller = start(kernel, "caller", "caller", "park_good")
         # Who is not to run into the limit may be held up by what else this computer does.
-        limit = LIMIT if wanted["ends"] in ("runaway", "reset") else 10 * LIMIT
+        short = wanted["ends"] in ("runaway", "reset") or "short limit" in wanted
+        limit = LIMIT if short else 10 * LIMIT
         app = start(kernel, "bad", name, limit=limit)
         if "stop after" in wanted:
             await asyncio.sleep_ms(int(wanted["stop after"]))

@@ -21,6 +21,7 @@ _create_task = core.create_task
 
 class Owner:
     all = []
+    messages = 0
 
     def __init__(self, name="app", permissions=None):
         Owner.all.append(self)

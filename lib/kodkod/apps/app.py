@@ -38,7 +38,7 @@ class App:
 
     # What few apps change costs nothing until they do.
     limit = _STEP_LIMIT_MS
-    cpu_us = messages = 0
+    cpu_s = cpu_us = messages = 0  # the rest of cpu_s is in cpu_us
     code = reason = traceback = None
     verdict = None  # (reason, code) once the end is decided
     main = None  # its first task

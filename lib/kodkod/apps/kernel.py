@@ -3,7 +3,7 @@
 import asyncio
 
 from kodkod import message
-from kodkod.apps import loader, logs
+from kodkod.apps import loader, logs, upkeep
 from kodkod.apps.guard import Guard
 from kodkod.apps.scheduler import Scheduler
 from kodkod.services import kernel as seam
@@ -21,6 +21,7 @@ def start():
     loader.install(kernel)
     logs.install(kernel)
     guard.start(kernel)
+    kernel.task(kernel.system, upkeep.run(kernel))
     return kernel
 
 

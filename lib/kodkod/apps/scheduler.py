@@ -4,7 +4,7 @@
 import asyncio
 from time import ticks_add, ticks_diff, ticks_ms, ticks_us
 
-from kodkod.apps import logs
+from kodkod.apps import logs, upkeep
 from kodkod.apps.app import App
 from kodkod.errors import ServiceClosed
 from kodkod.services import registry
@@ -209,6 +209,7 @@ class Scheduler:
                 # No jump in here: an interrupt comes at one, and would hit the caller.
                 now = ticks_us()
                 owner.cpu_us += ticks_diff(now, self.began)
+                owner.messages += 1
                 self.began = ticks_add(began, ticks_diff(now, start))
                 self.current = before
                 self.settled[self.guard.fired + back]()
@@ -249,6 +250,8 @@ class Scheduler:
     def _stumbled(self, exc):
         self.current = None
         self.shield = 0
+        if isinstance(exc, MemoryError):
+            upkeep.give_back()
         self.log_exception(None, exc, "kernel")
         for entry in list(core._io_queue.map.values()):
             app = (entry[0] or entry[1]).coro[1]
@@ -354,6 +357,8 @@ class Scheduler:
     def fail(self, app, exc):
         """End `app` for what left one of its steps, handlers or hooks."""
         mine = isinstance(exc, KeyboardInterrupt) and self.guard.is_mine()
+        if isinstance(exc, MemoryError):
+            upkeep.give_back()
         shield = self.shield
         judged = self.judged
         self.shield = 0

@@ -10,6 +10,7 @@ class Main:
     name = "main"
     # The names and uuids of the services that it may open; None: all.
     permissions = None
+    messages = 0
     # Not None once its end is decided: what is cancelled then ends as ServiceClosed.
     verdict = None
 

@@ -136,6 +136,7 @@ class Delivery:
         k = _k.kernel
         k.shield += 1
         try:
+            self.owner_.messages += 1
             inbox = self.inboxes_.get(handle)
             if inbox is None:
                 inbox = self.inboxes_[handle] = Inbox()

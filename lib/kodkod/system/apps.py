@@ -136,6 +136,6 @@ def _short(text):
 
 def _of_app(app, record):
     record["gid"] = app.gid
-    record["cpu_us"] = app.cpu_us
+    record["cpu_us"] = app.cpu_s * 1000000 + app.cpu_us
     record["messages"] = app.messages
     return record

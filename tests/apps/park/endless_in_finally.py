@@ -1,4 +1,5 @@
 # stop after: 50
+# short limit
 # ends: stopped
 import asyncio
 

@@ -1,0 +1,61 @@
+# Once a second: keeps the accounts small and some memory free. When the reserve is touched, apps
+# are stopped, the newest first, until the kernel has it back.
+
+import asyncio
+import gc
+
+from micropython import const
+
+from kodkod import port
+from kodkod.apps import logs
+
+_PERIOD_MS = const(1000)
+_RESERVE = const(4096)  # what a failing kernel needs to end an app and say so
+LOW = 8192  # bytes; with less than this free, the newest app is stopped
+
+_reserve = None
+
+
+async def run(kernel):
+    """The task of the system that does it, for ever."""
+    global _reserve
+    _reserve = bytearray(_RESERVE)
+    while True:
+        await asyncio.sleep_ms(_PERIOD_MS)
+        port.uptime_ms()  # it must be looked at now and then
+        for app in kernel.apps:
+            if app.cpu_us > 1000000:
+                app.cpu_s += app.cpu_us // 1000000
+                app.cpu_us %= 1000000
+        if _reserve is None or gc.mem_free() < 2 * LOW:
+            await _relieve(kernel)
+
+
+def give_back():
+    """There is no memory: the kernel gets its reserve."""
+    global _reserve
+    _reserve = None
+
+
+def _free():
+    gc.collect()
+    return gc.mem_free()
+
+
+async def _relieve(kernel):
+    global _reserve
+    before = _free()
+    while before < LOW + (0 if _reserve else _RESERVE):
+        give_back()
+        apps = [app for app in kernel.apps if app is not kernel.system and ":" not in app.name]
+        if not apps:
+            break
+        app = apps[-1]
+        kernel.end(app, "memory", 1, "stopped: {} B of memory were free".format(before))
+        await app.wait()
+        free = _free()
+        text = "memory: '{}' gave back {} B, {} B are free"
+        logs.write(kernel.system, logs.WARNING, text.format(app.name, free - before, free))
+        before = free
+    if _reserve is None and before >= LOW + _RESERVE:
+        _reserve = bytearray(_RESERVE)
