@@ -170,6 +170,10 @@ class Lab(ServiceProvider):
             held.close()
         return count
 
+    def do_burst_and_one(self, client, handle, count, other):
+        self.do_burst(client, handle, 0, count)
+        self.resource(client, other).notify("one")
+
     async def do_paced(self, client, handle, count, ahead):
         """At most `ahead` that the client has not told of."""
         held = self.resource(client, handle)
