@@ -108,7 +108,7 @@ class Provider(ServiceProvider):
                 self.resource(client, handle).say()
             return count
         if index == 5:
-            return asyncio.sleep(10)
+            return self.sleep()
         if index == 6:
             return [1, {"odd": object()}]
         if index == 7:
@@ -132,6 +132,9 @@ class Provider(ServiceProvider):
                 self.uninstall()
             if kind == 9:
                 asyncio.current_task().cancel() if dice.roll(2) else None
+
+    async def sleep(self):
+        await asyncio.sleep(10)
 
     async def later(self, value):
         for _ in range(self.dice.roll(6)):
@@ -379,12 +382,11 @@ def left(apps):
         if one.ends != 1:
             # Its app may have ended in the middle of its own hooks.
             check("resource with %d ends" % one.ends, one.ends > 1)
-    task = core._task_queue.peek()
-    while task:
-        if task is not core.cur_task:
-            check("task in the queue", task)
-        core._task_queue.pop()
-        task = core._task_queue.peek()
+    queued = []
+    while core._task_queue.peek():
+        queued.append(core._task_queue.pop())
+    check("tasks beside the system's upkeep", queued[1:])
+    check("task of an ended app", queued[0].coro[1] is not kernel.system)
     kernel.ending = 0
 
 

@@ -176,6 +176,14 @@ class Uses(ast.NodeVisitor):
             return (*inner, node.attr) if inner else None
         return None
 
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        outer = self.names
+        self.names = {key: made for key, made in outer.items() if not key.startswith("self.")}
+        for one in ast.walk(node):
+            self._assign(one)
+        self.generic_visit(node)
+        self.names = outer
+
     def visit_Attribute(self, node: ast.Attribute) -> None:
         path = self._path(node)
         if path and len(path) > 1:

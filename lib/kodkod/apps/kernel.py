@@ -79,7 +79,11 @@ def spawn(main, *args, name=None):
 
 def _spawn(parent, name, main, args):
     app = kernel.app(name or "{}.{}".format(parent.name, kernel.next_gid), parent)
-    return kernel.start(app, _main(main, args))
+    try:
+        return kernel.start(app, _main(main, args))
+    except MemoryError:
+        kernel.apps.remove(app)
+        raise
 
 
 def ready():

@@ -112,13 +112,21 @@ class Scheduler:
         try:  # first a jump, at which an interrupt comes that was sent before
             if app.verdict or app is self.system:
                 return
-            app.verdict = reason, code
-            app.traceback = text
-            self.task(self.system, self._end(app, grace_ms))
+            try:
+                self._begin_end(app, reason, code, text, grace_ms)
+            except MemoryError:
+                upkeep.give_back()
+                self._begin_end(app, reason, code, text, grace_ms)
         finally:
             self.shield -= 1
         if code or reason == "runaway":
             registry.close_owned(app)  # its callers learn of a crash at once
+
+    def _begin_end(self, app, reason, code, text, grace_ms):
+        verdict = reason, code
+        self.task(self.system, self._end(app, grace_ms))
+        app.traceback = text
+        app.verdict = verdict
 
     async def _end(self, app, grace_ms):
         for task in list(app.tasks):

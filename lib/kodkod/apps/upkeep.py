@@ -9,7 +9,7 @@ from micropython import const
 from kodkod import port
 from kodkod.apps import logs
 
-_PERIOD_MS = const(1000)
+PERIOD_MS = 1000
 _RESERVE = const(4096)  # what a failing kernel needs to end an app and say so
 LOW = 8192  # bytes; with less than this free, the newest app is stopped
 
@@ -21,7 +21,7 @@ async def run(kernel):
     global _reserve
     _reserve = bytearray(_RESERVE)
     while True:
-        await asyncio.sleep_ms(_PERIOD_MS)
+        await asyncio.sleep_ms(PERIOD_MS)
         port.uptime_ms()  # it must be looked at now and then
         for app in kernel.apps:
             if app.cpu_us > 1000000:

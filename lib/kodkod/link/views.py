@@ -15,7 +15,8 @@ from kodkod import port
 _POLL = const(3)  # MP_STREAM_POLL
 _QUIET_MS = const(150)  # then what has come is looked at
 _QUIETS = const(20)  # and then nobody will come
-_OPENING = b"~@  kodkod "
+_OPENING = b"~@  kodkod "  # of a session: in a frame, the second byte after a zero
+_TAIL = const(16)
 
 
 class _Stdin(io.IOBase):
@@ -57,15 +58,16 @@ class _Stdin(io.IOBase):
                 self._typed.left = quiet == _QUIETS
         if count <= 4:
             self._look(bytes(buffer[:at]))
-        self._tail = (self._tail + bytes(buffer[max(0, at - 4) : at]))[-4:]
+        self._tail = (self._tail + bytes(buffer[max(0, at - _TAIL) : at]))[-_TAIL:]
         return count
 
     def _look(self, data):
         # Is it the beginning of another host's conversation?
-        end = (self._tail + data)[-4:]
-        if end == b"\r\x03\r\x01":
+        data = self._tail + data
+        opening = data.find(_OPENING)
+        if data[-4:] == b"\r\x03\r\x01":
             self._typed.console.again = b"\x01"
-        elif end[-2:] != b"\r\x03" and _OPENING not in data:
+        elif data[-2:] != b"\r\x03" and (opening < 2 or data[opening - 2]):
             return
         self._typed.left = True
         raise KeyboardInterrupt

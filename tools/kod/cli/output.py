@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ class Output:
 
     def json(self, value: object) -> None:
         self.end_progress()
-        print(json.dumps(value, sort_keys=True, default=_plain), flush=True)
+        print(json.dumps(_plain(value), sort_keys=True), flush=True)
 
     def table(
         self,
@@ -105,6 +106,17 @@ def size(count: int) -> str:
 
 
 def _plain(value: object) -> object:
+    """What JSON has a word for: bytes as hex, infinities and NaN as text, keys as text."""
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
     if isinstance(value, (bytes, bytearray)):
         return value.hex()
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def _key(key: object) -> str:
+    return key.hex() if isinstance(key, bytes) else str(key)
