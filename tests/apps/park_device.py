@@ -56,7 +56,7 @@ class Park:
         least = None
         for _ in range(4):
             await asyncio.sleep_ms(7)
-            now = lab.heap()
+            now = await lab.heap(self.kernel)
             least = now if least is None else min(now, least)
         return least
 

@@ -90,7 +90,7 @@ class Scheduler:
             raise RuntimeError("app '{}' has ended".format(app.name))
         self.shield += 1
         try:
-            task = core.Task((coro, app), core.__dict__)
+            task = core.Task([coro, app], core.__dict__)
             (app.background if background else app.tasks).add(task)
             core._task_queue.push(task)
         finally:
@@ -152,7 +152,9 @@ class Scheduler:
             self._close(app, app.owned.pop())
         logs.flush(app)
         self.apps.remove(app)
-        app.modules = app.facades = app.main = None
+        # Its parent and whoever else may keep the record, but not what the app was.
+        app.modules = app.facades = app.names = app.path = app.main = app.run = None
+        self.guard.app = None
         app.code = app.verdict[1]
         app.changed.set()
         if app.on_end:
@@ -163,13 +165,15 @@ class Scheduler:
     def _drop(self, app, task, close):
         if task.done():
             return
+        coro = task.coro[0]
         _unqueue(task)
         if close:  # its `finally` blocks, the kernel's own too
             before = core.cur_task
             core.cur_task = task
-            self._close(app, task.coro[0])
+            self._close(app, coro)
             core.cur_task = before
             _unqueue(task)  # it has caught that, and waits again
+        self._empty(task)
 
     def _close(self, app, thing):
         try:
@@ -357,10 +361,16 @@ class Scheduler:
         self._forget(task, app)
 
     def _forget(self, task, app):
+        self._empty(task)
         app.background.discard(task)
         app.tasks.discard(task)
         if not app.tasks:
             self.released(app)
+
+    def _empty(self, task):
+        # A task that waits still points to what was behind it in the queue. Of a task that has
+        # ended, neither its coroutine nor its app is to be kept by that.
+        task.coro[:] = None, self.system
 
     def fail(self, app, exc):
         """End `app` for what left one of its steps, handlers or hooks."""

@@ -23,12 +23,16 @@ async def run(kernel):
     while True:
         await asyncio.sleep_ms(PERIOD_MS)
         port.uptime_ms()  # it must be looked at now and then
-        for app in kernel.apps:
-            if app.cpu_us > 1000000:
-                app.cpu_s += app.cpu_us // 1000000
-                app.cpu_us %= 1000000
+        _account(kernel.apps)
         if _reserve is None or gc.mem_free() < 2 * LOW:
             await _relieve(kernel)
+
+
+def _account(apps):
+    for app in apps:
+        if app.cpu_us > 1000000:
+            app.cpu_s += app.cpu_us // 1000000
+            app.cpu_us %= 1000000
 
 
 def give_back():
