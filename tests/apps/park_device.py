@@ -13,9 +13,10 @@ if NAMES[0] == "lane":  # on fakes of an ESP32's hardware
 
     del NAMES[0]
 import kernel_lab as lab  # noqa: E402
-from kodkod.apps import loader, logs  # noqa: E402
+from kodkod.apps import loader, logs, upkeep  # noqa: E402
 
 GRACE_MS = 60
+upkeep.PERIOD_MS = 50  # the sooner it has its reserve back after an app that ate the heap
 
 
 def start(kernel, name, entry, folder="park", limit=LIMIT):
@@ -54,6 +55,8 @@ class Park:
     async def heap(self):
         """Bytes in use while the well-behaved are between two messages."""
         least = None
+        while upkeep._reserve is None:
+            await asyncio.sleep_ms(5)
         for _ in range(4):
             await asyncio.sleep_ms(7)
             now = await lab.heap(self.kernel)
