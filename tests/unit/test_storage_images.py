@@ -48,7 +48,7 @@ class here:
         self.root = folder()
         store = Store(self.root)
         if self.loaded:  # keeps the modules of an upload, which saves most of a short test's time
-            store.busy.add("loaded")
+            store.busy.append("loaded")
         return store
 
     def __exit__(self, *error):
