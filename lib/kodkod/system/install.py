@@ -151,5 +151,9 @@ class Run(ServiceResource):
 
 def run(methods, client, image, settings):
     """Start `image` as an app for the moment; returns the resource that tells of it."""
-    _check(methods.supervisor.store, image, settings)
-    return Run(methods, client, image, settings)
+    supervisor = methods.supervisor
+    _check(supervisor.store, image, settings)
+    resource = Run(methods, client, image, settings)
+    if image in supervisor.held:
+        supervisor.held.remove(image)
+    return resource
