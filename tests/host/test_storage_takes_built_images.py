@@ -9,9 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, micropython
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interpreter import ROOT, micropython
 from kod.build.errors import BuildError
 from kod.build.image import Image, make_image, read_image
 

@@ -103,9 +103,10 @@ def test_arguments_defines_and_settings_arrive(bench: SimulatedDevice, app: App)
     )
     bench.kod("install", "show", program, "-D", "a=5", "--restart", "never", "--", "x", "y")
     until(lambda: "('x', 'y') 5" in bench.kod("logs", "show").out)
-    settings = bench.kod("config", "show", "--json").json()
+    config = ("config", "app", "show", "--json")
+    settings = bench.kod(*config).json()
     assert settings == {"args": ["x", "y"], "defines": {"a": 5}, "restart": "never"}
-    changed = bench.kod("config", "show", "--unset", "args", "--timeout", "5s", "--json").json()
+    changed = bench.kod(*config, "--unset", "args", "--timeout", "5s").json()
     assert changed == {"defines": {"a": 5}, "restart": "never", "timeout_ms": 5000}
 
 
@@ -264,10 +265,10 @@ def test_an_import_of_what_does_not_exist(bench: SimulatedDevice, app: App) -> N
 
 
 @pytest.mark.parametrize(
-    "verb", ["start", "stop", "restart", "uninstall", "info", "config", "logs"]
+    "verb", ["start", "stop", "restart", "uninstall", "info", "config app", "logs"]
 )
 def test_a_name_that_is_not_installed(bench: SimulatedDevice, verb: str) -> None:
-    assert "'nobody'" in one_line(bench.kod(verb, "nobody", code=3).err)
+    assert "'nobody'" in one_line(bench.kod(*verb.split(), "nobody", code=3).err)
 
 
 def test_an_app_that_fails_at_once_fails_its_install(bench: SimulatedDevice, app: App) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kod.errors import UserError
+from kod.errors import BadInput, UserError
 
 if TYPE_CHECKING:
     from kod.build import Image
@@ -33,6 +34,14 @@ class Installed:
     seconds: float
 
 
+def check_name(name: str) -> str:
+    """`name`, unless a device would refuse it for an app."""
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", name) or name in ("kod", "kodkod"):
+        why = "it is Kodkod's own" if name in ("kod", "kodkod") else "a letter comes first"
+        raise BadInput(f"{name!r} cannot name an app: take 1 to 32 of a-z 0-9 _ -; {why}")
+    return name
+
+
 class AppFailure(UserError):
     """The app does not do what it was installed for; `detail` is its traceback."""
 
@@ -48,6 +57,7 @@ def install(
     progress: Progress | None = None,
 ) -> Installed:
     """Sends `image` and switches `name` to it; with `wait`, AppFailure when it does not work."""
+    check_name(name)
     began = time.monotonic()
     sent = _send(device, name, image, progress, force)
     done = _switch(device, name, image, settings, wait)

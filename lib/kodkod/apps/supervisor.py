@@ -15,7 +15,6 @@ BACKOFF_MS = 1000  # before the first restart, doubling; tests make it shorter
 _BACKOFF_MAX_MS = const(60000)
 _FAILURES = const(5)  # more than these within _WINDOW_MS of running time: given up
 _WINDOW_MS = const(60000)
-_HELD_MS = const(30000)  # that a received image waits for its installation
 
 
 class Slot:
@@ -33,13 +32,16 @@ class Slot:
         self.ran = 0  # ms of running time, all instances
         self.failures = []  # `ran` at each failure within the window
         self.timer = None  # the task that will start or stop it
+        self.trial = None  # the task that will end its probation
         self.judged = Signal()  # the probation is over
         self._sized = None
         self.fault = ""  # what condemned the version that was rolled back
 
     def setting(self, key, default=None):
-        """The installation's setting, or what the caller takes instead."""
+        """The setting, or its image's default, or what the caller takes instead."""
         value = self.record["settings"].get(key)
+        if value is None:
+            value = self.record.get("defaults", {}).get(key)
         return default if value is None else value
 
     def size(self, store):
@@ -75,8 +77,6 @@ class Supervisor:
         """A line of the system's own."""
         logs.write(self.kernel.system, level, text)
 
-    # Boot
-
     def load(self):
         """Take up the catalog, and repair what a power cut left."""
         catalog = self.catalog.open()
@@ -108,14 +108,8 @@ class Supervisor:
     def quarantine(self, name):
         """The device had to be reset because nothing could stop `name`: it starts no more, until
         it is started by hand or updated."""
-        slot = self.slots.get(name)
-        if slot:
-            text = "app '{}' is quarantined: it ran away and nothing stopped it but a reset"
-            self.log(logs.ERROR, text.format(name))
-            if slot.record["probation"]:
-                self.switch().judge(self, slot, text.format(name))
-            else:
-                self.put(slot, state="quarantined")
+        if name in self.slots:
+            self.switch().quarantine(self, self.slots[name])
 
     def _order(self):
         done = []
@@ -130,8 +124,6 @@ class Supervisor:
         for name in sorted(self.slots):
             visit(name, ())
         return done
-
-    # One app
 
     def start(self, slot):
         """Start an instance, unless one runs."""
@@ -151,6 +143,7 @@ class Supervisor:
             self.kernel.log_exception(app, exc, "cannot start")
             if slot.record["probation"]:
                 self.switch().judge(self, slot, slot.traceback)
+                self.start(slot)
             return
         slot.app = app
         slot.state = "running"
@@ -164,15 +157,18 @@ class Supervisor:
         app.image = image
         store = self.store.open()
         manifest = store.manifest(image)
-        defaults = manifest.get("settings") or {}
+        chosen = dict(manifest.get("settings") or {})
+        defines = chosen.get("defines") or {}
+        chosen.update(settings)
+        defines.update(settings.get("defines") or {})
         loader.assign(app, store.path(image))
         app.data = "{}/data/{}".format(port.ROOT, app.name)
-        app.defines = settings.get("defines") or {}
+        app.defines = defines
         app.permissions = manifest.get("permissions")
-        limit = settings.get("limit_ms", defaults.get("limit_ms"))
+        limit = chosen.get("limit_ms")
         if limit is not None:
             app.limit = limit
-        args = settings.get("args") or ()
+        args = chosen.get("args") or ()
         self.kernel.start(app, loader.main(app, manifest["entry"], args))
 
     def _ended(self, app):
@@ -196,6 +192,7 @@ class Supervisor:
                 fault = app.traceback or "ended with code {}".format(app.code)
             self.switch().judge(self, slot, fault)
             if fault:
+                self.start(slot)
                 return
         interval = slot.setting("interval_ms")
         if interval:
@@ -252,16 +249,16 @@ class Supervisor:
     async def stop(self, slot):
         """`kod stop`: it stays stopped, also at the next boot, until it is started by hand."""
         async with self.lock:
+            await self.halt(slot)  # first: a full flash may be this app's doing
             if slot.record["state"] != "stopped":
                 self.put(slot, state="stopped")
-            await self.halt(slot)
 
     def start_by_hand(self, slot):
         """`kod start`: forget past failures, and start at boot again."""
         slot.failures = []
+        self.start(slot)
         if slot.record["state"]:
             self.put(slot, state=None)
-        self.start(slot)
 
     async def restart(self, slot):
         """`kod restart`."""
@@ -276,8 +273,6 @@ class Supervisor:
         self.catalog.put(slot.name, record)
         slot.record = record
 
-    # Images
-
     def switch(self):
         """The module that changes what is installed."""
         return borrow("kodkod.apps.switch")
@@ -290,18 +285,12 @@ class Supervisor:
             needed.update((slot.record["id"], slot.record["previous"]))
         return needed
 
-    def let_go(self, image):
-        """An image that was held is so for a while yet: its installation may come."""
-        self.kernel.task(self.kernel.system, self._let_go(image))
-
-    async def _let_go(self, image):
-        await asyncio.sleep_ms(_HELD_MS)
-        if image in self.held:
-            self.held.remove(image)
-
     def sweep(self):
         """Remove the images that nothing needs."""
-        self.store.sweep(self.needed())
+        try:
+            self.store.sweep(self.needed())
+        except OSError as exc:  # the next boot does it
+            self.log(logs.WARNING, "images that nothing needs stay: {}".format(exc))
 
     def ready(self, app):
         """The app says that it works: its probation is passed."""

@@ -40,12 +40,13 @@ class _Errand:
         return self.result
 
 
-def install(supervisor, name, image, settings):
-    """Awaitable: `name` is `image` with `settings`; one catalog write, then old out, new in."""
-    return _Errand(supervisor, _install(supervisor, name, image, settings)).wait()
+def install(supervisor, name, image, settings, defaults=None):
+    """Awaitable: `name` is `image` with `settings`, over `defaults` that the image brings; one
+    catalog write, then old out, new in."""
+    return _Errand(supervisor, _install(supervisor, name, image, settings, defaults)).wait()
 
 
-async def _install(supervisor, name, image, settings):
+async def _install(supervisor, name, image, settings, defaults):
     slot = supervisor.slots.get(name)
     old = slot.record if slot else None
     result = {"name": name, "id": image, "replaced": bool(old), "unchanged": False}
@@ -55,6 +56,8 @@ async def _install(supervisor, name, image, settings):
         return result
     record = {"id": image, "settings": settings, "state": None, "probation": 0}
     record["previous"] = record["previous_settings"] = None
+    if defaults:
+        record["defaults"] = defaults
     probation = 0
     if old and old["probation"]:
         # The version on trial is not proved: what is kept is the one before it.
@@ -66,9 +69,7 @@ async def _install(supervisor, name, image, settings):
     if record["previous"] in (None, image) or not supervisor.store.has(record["previous"]):
         record["previous"] = record["previous_settings"] = None
     else:
-        probation = settings.get("probation_ms")
-        if probation is None:
-            probation = _PROBATION_MS
+        probation = Slot(name, record).setting("probation_ms", _PROBATION_MS)
         if probation:
             record["probation"] = 1
         else:
@@ -131,14 +132,14 @@ async def _make_room(supervisor, slot):
 
 
 def _try(supervisor, slot, delay):
-    record = slot.record
-
     async def pass_later():
         await asyncio.sleep_ms(delay)
-        if slot.record is record:
-            judge(supervisor, slot, "")
+        slot.trial = None
+        judge(supervisor, slot, "")
 
-    supervisor.kernel.task(supervisor.kernel.system, pass_later())
+    if slot.trial:
+        slot.trial.cancel()  # of the version that this one replaces
+    slot.trial = supervisor.kernel.task(supervisor.kernel.system, pass_later())
 
 
 def resume(supervisor, slot):
@@ -147,12 +148,13 @@ def resume(supervisor, slot):
     if slot.record["probation"] > 1 or port.reset_cause() in ("watchdog", "panic"):
         judge(supervisor, slot, "the device restarted during its probation")
     else:
-        supervisor.put(slot, probation=2)
+        _put_anyway(supervisor, slot, probation=2)
         _try(supervisor, slot, slot.setting("probation_ms", _PROBATION_MS))
 
 
 def judge(supervisor, slot, fault):
-    """End the probation: `fault` is the text that condemns the new version, or ""."""
+    """End the probation: `fault` is the text that condemns the new version, or "". The old one
+    is then what the slot starts."""
     record = slot.record
     if supervisor.slots.get(slot.name) is not slot or not record["probation"]:
         return
@@ -161,13 +163,43 @@ def judge(supervisor, slot, fault):
     if fault:
         done["id"] = record["previous"]
         done["settings"] = record["previous_settings"]
+        done["defaults"] = _defaults(supervisor, record["previous"])
         text = "app '{}': the new version failed on probation: back to the old one"
         supervisor.log(logs.ERROR, text.format(slot.name))
-    supervisor.put(slot, **done)
+    _put_anyway(supervisor, slot, **done)
     supervisor.sweep()
-    if fault and not slot.app:
-        supervisor.start(slot)
     slot.judged.set()
+
+
+def quarantine(supervisor, slot):
+    """What only a reset could stop starts no more; on probation, the old version does instead."""
+    text = "app '{}' is quarantined: it ran away and nothing stopped it but a reset"
+    text = text.format(slot.name)
+    supervisor.log(logs.ERROR, text)
+    if slot.record["probation"]:
+        judge(supervisor, slot, text)
+    else:
+        _put_anyway(supervisor, slot, state="quarantined")
+
+
+def _put_anyway(supervisor, slot, **changes):
+    # When the flash takes no more, the change holds until the next boot, which comes to it again.
+    try:
+        supervisor.put(slot, **changes)
+    except Exception as exc:
+        text = "app '{}': its record is not written: {}"
+        supervisor.log(logs.ERROR, text.format(slot.name, exc))
+        before = slot.record
+        supervisor.held += before["id"], before["previous"]  # the flash still names them
+        slot.record = dict(before)
+        slot.record.update(changes)
+
+
+def _defaults(supervisor, image):
+    try:
+        return supervisor.store.manifest(image).get("settings") or {}
+    except Exception:  # its start will say what is wrong with it
+        return {}
 
 
 async def judgement(supervisor, slot):

@@ -29,7 +29,10 @@ class Store:
 
     def manifest(self, id):
         """The image's app.json as a dict."""
-        with self.flash.open(self.path(id) + "/app.json") as file:
+        path = self.path(id) + "/app.json"
+        if not self.flash.exists(path):
+            raise errors.ImageInvalid(f"image {id[:8]} is not on the device: install it again")
+        with self.flash.open(path) as file:
             return json.load(file)
 
     def size(self, id):
@@ -47,6 +50,14 @@ class Store:
     def remove(self, id):
         """Removes an image that nobody uses."""
         once("remove_image", self, self.path(id))
+
+    def remove_data(self, path):
+        """Removes what an app has written to its folder, if it has."""
+        try:
+            if self.flash.exists(path):
+                once("remove_tree", self.flash, path)
+        except OSError:
+            pass  # the repair at the next boot removes it
 
     def sweep(self, needed):
         """Removes the images whose ids are not among the needed ones.

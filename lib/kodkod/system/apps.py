@@ -36,10 +36,20 @@ class Methods:
         record = self._record(slot)
         record["traceback"] = _short(slot.traceback)
         record["settings"] = slot.record["settings"]
+        record["defaults"] = slot.record.get("defaults") or {}
+        record.update(self._made_for(slot.record["id"]))
         record["previous"] = slot.record["previous"]
         record["probation"] = slot.record["probation"]
         record["dropped"] = logs.dropped.get(name, 0)
         return record
+
+    def _made_for(self, image):
+        # Which kod made the image, and for which .mpy version.
+        try:
+            manifest = self.supervisor.store.manifest(image)
+        except Exception:  # what is missing is no reason to tell nothing
+            return {}
+        return {"mpy": manifest.get("mpy"), "kodkod": manifest.get("kodkod")}
 
     def _record(self, slot):
         record = {
@@ -116,15 +126,24 @@ class Methods:
         return self.supervisor.switch().make_room(self.supervisor, name)
 
     def do_config(self, client, name, settings):
-        """Change settings of an installed app (None: the default); it is restarted with them."""
+        """Change settings of an installed app (None: the default), defines each by itself; it is
+        restarted with them."""
         record = self.supervisor.slot(name).record
-        merged = dict(record["settings"])
-        for key, value in settings.items():
-            if value is None:
-                merged.pop(key, None)
-            else:
-                merged[key] = value
+        merged = _merged(record["settings"], settings)
+        defines = settings.get("defines")
+        if isinstance(defines, dict):  # one by one, so that a change of one keeps the others
+            merged["defines"] = _merged(record["settings"].get("defines") or {}, defines)
         return self.do_install(client, name, record["id"], merged)
+
+
+def _merged(old, changes):
+    new = dict(old)
+    for key, value in changes.items():
+        if value is None:
+            new.pop(key, None)
+        else:
+            new[key] = value
+    return new
 
 
 def _short(text):

@@ -1,11 +1,16 @@
 # Receiving an image, switching a name to it, running it: loaded when it is first asked for.
 
+import asyncio
+
+from kodkod import port
 from kodkod.apps import logs
 from kodkod.errors import ImageInvalid
 from kodkod.services import ServiceResource
 from kodkod.storage.catalog import check_name
 
+HELD_MS = 30000  # that a received image waits for its installation; tests make it shorter
 _POLICIES = ("never", "on-failure", "always")
+_KINDS = {"after": (list, tuple), "args": (list, tuple), "defines": dict}
 
 
 class Upload(ServiceResource):
@@ -15,6 +20,7 @@ class Upload(ServiceResource):
         super().__init__(methods.provider, client)
         self.image = image
         self.staging = None
+        self.is_there = False
         self.supervisor = methods.supervisor
         self.supervisor.held.append(image)
         try:
@@ -29,15 +35,16 @@ class Upload(ServiceResource):
 
     def commit(self):
         """All pieces are there: verify."""
-        staging, self.staging = self.staging, None
-        staging.commit()
+        self.staging.commit()
+        self.is_there = True
 
     def on_closed(self):
+        if self.is_there:
+            _let_go(self.supervisor, self.image)
+            return
+        self.supervisor.held.remove(self.image)
         if self.staging:
             self.staging.abort()
-            self.supervisor.held.remove(self.image)
-        else:
-            self.supervisor.let_go(self.image)
 
 
 def upload(methods, client, image, size):
@@ -45,28 +52,55 @@ def upload(methods, client, image, size):
     supervisor = methods.supervisor
     if supervisor.store.has(image):
         supervisor.held.append(image)
-        supervisor.let_go(image)
+        _let_go(supervisor, image)
         return None
     return Upload(methods, client, image, size)
 
 
+def _let_go(supervisor, image):
+    # It is held for a while yet: its installation may come.
+    async def later():
+        await asyncio.sleep_ms(HELD_MS)
+        if image in supervisor.held:
+            supervisor.held.remove(image)
+            supervisor.sweep()
+
+    supervisor.kernel.task(supervisor.kernel.system, later())
+
+
 def _check(store, image, settings):
-    if not store.has(image):
-        raise ImageInvalid("image {} is not on the device: send it first".format(image[:12]))
+    # The settings that the image brings; an error unless these can be started with those.
+    manifest = store.manifest(image)
+    entry = manifest.get("entry")
+    if not [end for end in (".mpy", ".py") if "{}{}".format(entry, end) in manifest["files"]]:
+        raise ImageInvalid("image {}: its entry {!r} is not in it".format(image[:8], entry))
+    defaults = manifest.get("settings") or {}
+    for some in (defaults, settings):
+        _check_settings(some)
+    return defaults
+
+
+def _check_settings(settings):
+    if not isinstance(settings, dict):
+        raise ValueError("settings: a dict is needed")
     policy = settings.get("restart")
     if policy is not None and policy not in _POLICIES:
         raise ValueError("restart: {} is not one of {}".format(policy, ", ".join(_POLICIES)))
-    for key in ("interval_ms", "timeout_ms", "limit_ms", "probation_ms"):
-        value = settings.get(key)
-        if value is not None and (not isinstance(value, int) or value < 0):
-            raise ValueError("{}: {} is not a number of milliseconds".format(key, value))
+    for key, value in settings.items():
+        if value is None:
+            continue
+        if key.endswith("_ms"):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ValueError("{}: {} is not a number of milliseconds".format(key, value))
+        elif not isinstance(value, _KINDS.get(key, object)):
+            raise ValueError("{}: {} is of the wrong kind".format(key, value))
 
 
 def install(supervisor, name, image, settings):
     """Switch `name` to `image`."""
     check_name(name)
-    _check(supervisor.store, image, settings)
-    return supervisor.switch().install(supervisor, name, image, settings)
+    defaults = _check(supervisor.store, image, settings)
+    return supervisor.switch().install(supervisor, name, image, settings, defaults)
 
 
 class Run(ServiceResource):
@@ -81,12 +115,22 @@ class Run(ServiceResource):
         self.app = kernel.app("run-{}".format(kernel.next_gid))
         try:
             self.supervisor.prepare(self.app, image, settings)
+            # A name that the next boot clears away, whatever becomes of this run.
+            self.app.data = "{}/data/~{}".format(port.ROOT, self.app.name)
         except Exception:
             kernel.apps.remove(self.app)
             self.close()
             raise
         self.app.on_end = self._ended
         logs.followers.append(self._line)
+        timeout = settings.get("timeout_ms")
+        if timeout:
+            kernel.task(self.app, self._time_out(kernel, timeout), True)
+
+    async def _time_out(self, kernel, delay):
+        await asyncio.sleep_ms(delay)
+        kernel.log(self.app, logs.WARNING, "stopped: its timeout has passed")
+        kernel.end(self.app, "stopped", 0)
 
     def _line(self, line):
         if line[3] == self.app.name and not self.is_closed:
@@ -94,6 +138,7 @@ class Run(ServiceResource):
 
     def _ended(self, app):
         logs.followers.remove(self._line)
+        self.supervisor.store.remove_data(app.data)
         self.supervisor.sweep()
         if not self.is_closed:
             self.notify(["end", app.code, app.reason], close=True)
@@ -106,5 +151,9 @@ class Run(ServiceResource):
 
 def run(methods, client, image, settings):
     """Start `image` as an app for the moment; returns the resource that tells of it."""
-    _check(methods.supervisor.store, image, settings)
-    return Run(methods, client, image, settings)
+    supervisor = methods.supervisor
+    _check(supervisor.store, image, settings)
+    resource = Run(methods, client, image, settings)
+    if image in supervisor.held:
+        supervisor.held.remove(image)
+    return resource

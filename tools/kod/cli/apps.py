@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import json
 from typing import Any
 
 from kod.cli.devices import each
 from kod.cli.output import Output, duration, paint, size
-from kod.cli.parse import add_device
+from kod.cli.parse import add_device, duration_ms
 from kod.cli.settings import add_settings, settings_of
 from kod.device import Device
 
-_COLOURS = {"running": "green", "failed": "red", "quarantined": "red", "waiting": "yellow"}
+_COLOURS = {
+    "running": "green",
+    "on probation": "yellow",
+    "waiting": "yellow",
+    "failed": "red",
+    "quarantined": "red",
+}
+_SPANS = ("interval", "timeout", "limit", "probation")  # settings that are a time
+_SETTINGS = (*_SPANS, "restart", "after", "args", "defines")
 
 
 def _device_only(parser: argparse.ArgumentParser) -> None:
@@ -36,15 +45,24 @@ def _table(device: Device, records: list[dict[str, Any]], out: Output) -> None:
     rows = [
         (
             record["name"],
-            record.get("state") or "running",
-            duration(record["uptime_ms"]) if record.get("uptime_ms") is not None else "-",
+            _state(record),
+            duration(record["uptime_ms"]) if record.get("uptime_ms") is not None else "",
             record.get("restarts", 0),
             size(record["size"]) if record.get("size") is not None else "-",
             (record.get("id") or "-")[:12],
         )
         for record in records
     ]
-    out.table(head, rows, {1: _COLOURS})
+    states = {row[1] for row in rows}
+    out.table(head, rows, {1: {one: _COLOURS.get(one.partition(",")[0], "dim") for one in states}})
+
+
+def _state(record: dict[str, Any]) -> str:
+    """In two words; with the exit code where that says more."""
+    state: str = record.get("state") or "running"
+    if state == "running" and record.get("probation"):
+        return "on probation"
+    return f"{state}, code {record['code']}" if record.get("code") else state
 
 
 def _info_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,37 +73,90 @@ def _info_arguments(parser: argparse.ArgumentParser) -> None:
 def _info(args: argparse.Namespace, out: Output) -> int:
     def show(device: Device) -> Any:
         record = device.info(args.name) if args.name else device.about()
+        if args.name:
+            provided = device.services()
+            record["services"] = sorted(one["name"] for one in provided if one["app"] == args.name)
         if not out.as_json:
-            _facts(record, out)
+            _facts(_of_app(record) if args.name else _of_device(record), out)
+            if record.get("traceback"):
+                out.line(paint(record["traceback"].rstrip(), "red"))
         return record
 
     return each(args, out, show)
 
 
-def _facts(record: dict[str, Any], out: Output) -> None:
-    """One fact a line; a traceback last, as it is."""
-    facts = {key: value for key, value in record.items() if value is not None}
-    trace = facts.pop("traceback", None)
-    facts.pop("builtins", None)
+def _of_app(record: dict[str, Any]) -> dict[str, str]:
+    """What a person wants to know of an app, in that order."""
+    mpy = record.get("mpy")
+    made = f"kod {record.get('kodkod', '?')}, " + (f".mpy {_dots(mpy)}" if mpy else "sources")
+    facts = {
+        "name": record["name"],
+        "state": _state(record),
+        "uptime": duration(record["uptime_ms"]) if "uptime_ms" in record else "",
+        "restarts": str(record["restarts"]),
+        "last end": _end(record),
+        "image": f"{record['id'][:12]}, {size(record['size'])} on flash, by {made}",
+        "on probation": f"until it is proved, {record['previous'][:12]} is kept"
+        if record["probation"] and record["previous"]
+        else "",
+        "settings": _settings(record["settings"]),
+        "by default": _settings(record.get("defaults") or {}),
+        "services": ", ".join(record["services"]),
+        "messages": str(record.get("messages", "")),
+        "processor": f"{record['cpu_us'] / 1e6:.2f} s" if "cpu_us" in record else "",
+        "log": f"{record['dropped']} lines were dropped" if record.get("dropped") else "",
+    }
+    return {key: fact for key, fact in facts.items() if fact}
+
+
+def _end(record: dict[str, Any]) -> str:
+    """How the last instance ended, if one did."""
+    if record.get("reason") is None:
+        return ""
+    return f"{record['reason']}, code {record['code']}"
+
+
+def _of_device(record: dict[str, Any]) -> dict[str, str]:
+    facts = {
+        "name": record["name"],
+        "id": record["id"],
+        "chip": record["chip"],
+        "versions": f"Kodkod {record['kodkod']}, MicroPython {record['version']}, "
+        f".mpy {_dots(record['mpy'])}",
+        "uptime": f"{duration(record['uptime_ms'])}, since a start by {record['boot_reason']}",
+        "free memory": size(record["free_ram"]),
+        "free flash": size(record["free_flash"]),
+        "safe mode": record.get("safe_mode") or "",
+    }
+    return {key: fact for key, fact in facts.items() if fact}
+
+
+def _dots(numbers: list[int]) -> str:
+    return ".".join(map(str, numbers))
+
+
+def _facts(facts: dict[str, str], out: Output) -> None:
     width = max(map(len, facts), default=0)
-    for key in sorted(facts, key=lambda key: (key != "name", key)):
-        out.line(f"{paint(key.ljust(width), 'dim')}  {_fact(key, facts[key])}")
-    if trace:
-        out.line(paint(trace.rstrip(), "red"))
+    for key, fact in facts.items():
+        out.line(f"{paint(key.ljust(width), 'dim')}  {fact}")
 
 
-def _fact(key: str, value: Any) -> str:
-    if key.endswith("_ms") and isinstance(value, int):
-        return duration(value)
-    if key in ("size", "free_ram", "free_flash"):
-        return size(value)
-    if isinstance(value, dict):
-        return ", ".join(f"{name}={one}" for name, one in sorted(value.items())) or "none"
-    if key in ("version", "mpy") and isinstance(value, list):
-        return ".".join(map(str, value))
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return str(value)
+def _settings(settings: dict[str, Any]) -> str:
+    """As the options that set them."""
+    parts = []
+    for key, value in sorted(settings.items()):
+        if key == "defines":
+            parts += [f"-D {name}={json.dumps(one)}" for name, one in sorted(value.items())]
+        elif key == "args":
+            continue
+        elif isinstance(value, list):
+            parts += [f"--{key} {one}" for one in value]
+        elif key.endswith("_ms"):
+            parts.append(f"--{key.removesuffix('_ms')} {duration(value).replace(' ', '')}")
+        else:
+            parts.append(f"--{key} {value}")
+    arguments = [str(one) for one in settings.get("args") or ()]
+    return " ".join([*parts, *(["--", *arguments] if arguments else [])])
 
 
 def _name_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,24 +199,47 @@ def _on_names(args: argparse.Namespace, out: Output, action: Any, done: str) -> 
 
 
 def _config_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="the app")
+    parser.add_argument("what", choices=("app",), help="what is set: an app")
+    parser.add_argument("name", help="its name")
     add_settings(parser)
+    parser.add_argument(
+        "--probation", type=duration_ms, metavar="TIME", help="how long a new version is on trial"
+    )
     parser.add_argument(
         "--unset",
         action="append",
         default=[],
         metavar="SETTING",
-        help="back to its default: restart, interval, timeout, after, defines, ...",
+        type=_setting,
+        help=f"back to its default: {', '.join(_SETTINGS)}, or one define: defines.KEY",
     )
     add_device(parser)
 
 
-def _config(args: argparse.Namespace, out: Output) -> int:
+def _setting(text: str) -> str:
+    name, _, key = text.partition(".")
+    if name not in _SETTINGS or (key and name != "defines"):
+        known = ", ".join(_SETTINGS)
+        raise argparse.ArgumentTypeError(f"'{text}' is no setting; take {known} or defines.KEY")
+    return text
+
+
+def _changes(args: argparse.Namespace) -> dict[str, Any]:
+    """What is to be set, and None for what is to be taken back."""
     changes = settings_of(args)
-    for name in args.unset:
-        changes[
-            f"{name}_ms" if name in ("interval", "timeout", "limit", "probation") else name
-        ] = None
+    if args.probation is not None:
+        changes["probation_ms"] = args.probation
+    for text in args.unset:
+        name, _, key = text.partition(".")
+        if key:
+            changes.setdefault("defines", {})[key] = None
+        else:
+            changes[f"{name}_ms" if name in _SPANS else name] = None
+    return changes
+
+
+def _config(args: argparse.Namespace, out: Output) -> int:
+    changes = _changes(args)
 
     def change(device: Device) -> Any:
         if changes:
@@ -153,7 +247,8 @@ def _config(args: argparse.Namespace, out: Output) -> int:
             out.note(f"'{args.name}' on '{device.name}' runs with the new settings")
         settings = device.info(args.name)["settings"]
         if not out.as_json:
-            _facts(settings, out)
+            shown = _settings(settings)
+            out.line(f"{args.name}: {shown}" if shown else f"{args.name}: all as by default")
         return settings
 
     return each(args, out, change)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -42,7 +43,7 @@ class Output:
         cells = [list(head), *[[str(cell) for cell in row] for row in rows]]
         widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
         numeric = [
-            bool(rows) and all(isinstance(row[column], int) for row in rows)
+            bool(rows) and all(_is_number(row[column]) for row in rows)
             for column in range(len(head))
         ]
         for index, row in enumerate(cells):
@@ -78,6 +79,11 @@ class Output:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
             self._progress_shown = False
+
+
+def _is_number(cell: object) -> bool:
+    """A number, a size, or the dash of one that is not known."""
+    return isinstance(cell, int) or bool(re.fullmatch(r"[0-9.]+ [KM]?B|-", str(cell)))
 
 
 def paint(text: str, colour: str, stream: TextIO | None = None) -> str:

@@ -11,6 +11,7 @@ from typing import NoReturn
 from kod.cli.output import Output
 from kod.cli.verbs import VERBS
 from kod.errors import BadInput
+from kod.installing import check_name
 
 _USAGE = "usage: kod [-d DEVICE] [--json] VERB ..."
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -117,8 +118,7 @@ def define(text: str) -> tuple[str, object]:
 
 def app_name(text: str) -> str:
     """A name that an app may be installed under."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}", text):
-        raise argparse.ArgumentTypeError(
-            f"'{text}' cannot name an app: use up to 32 letters, digits, '-', '_' and '.'"
-        )
-    return text
+    try:
+        return check_name(text)
+    except BadInput as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
