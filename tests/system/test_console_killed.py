@@ -139,7 +139,7 @@ STEPS = (
     (b"\r\x01", r"raw REPL; CTRL-B to exit\r\n>$"),
     (b"\x04", r"soft reboot\r\nraw REPL; CTRL-B to exit\r\n>$"),
     (b"\x05A\x01", r"R\x01.\x00\x01$"),
-    (b"gone = 1\nimport time; time.sleep(60)", ""),
+    (b"gone = 1\nimport time; time.sleep(60)".ljust(128), r"\x01$"),
     (b"\x04", r"\x04$"),
 )
 
