@@ -91,8 +91,9 @@ class Console:
             try:
                 await _until_readable(sys.stdin)
                 job = self._take()
-                while job:
-                    await self.do(job)
+                while job or self.again:
+                    if job:
+                        await self.do(job)
                     job = self._take()
             except EOFError:
                 return
