@@ -36,12 +36,14 @@ def free_port() -> int:
 class Device:
     """tests/apps/link_device.py in a process of its own."""
 
-    def __init__(self, heap: str = "1m", mode: str = "kernel", port: int = 0) -> None:
+    def __init__(
+        self, heap: str = "1m", mode: str = "kernel", port: int = 0, key: bytes = KEY
+    ) -> None:
         self.port = port or free_port()
         program = ROOT / "tests" / "apps" / "link_device.py"
         path = os.pathsep.join([str(ROOT / "lib"), ".frozen"])
         self.process = subprocess.Popen(
-            [interpreter(), "-X", f"heapsize={heap}", program, str(self.port), KEY.hex(), mode],
+            [interpreter(), "-X", f"heapsize={heap}", program, str(self.port), key.hex(), mode],
             env=dict(os.environ, MICROPYPATH=path),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

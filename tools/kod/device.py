@@ -363,12 +363,19 @@ def _reach(target: choose.Target) -> tuple[Connection, config.Known]:
 
 def _dial(known: config.Known) -> tuple[Connection, config.Known]:
     """A connection, and the device with the address where it was found."""
+    from kodkod.errors import AuthFailed, Incompatible
+
     from kod.link import LinkLost
 
     deadline = time.monotonic() + _BOOT_S
     while known.host:
         try:
             return _connect(known), known
+        except (AuthFailed, Incompatible):  # another has that address now, if it is elsewhere
+            again = choose.find_again(known)
+            if again is None or again == known:
+                raise
+            return _connect(again), again
         except LinkLost:
             run = simulated.running(known.folder) if known.is_simulated else None
             if run is None or time.monotonic() > deadline:
