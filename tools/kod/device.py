@@ -59,6 +59,11 @@ class Run:
         self.code: int | None = None
         self.reason: str | None = None
 
+    @property
+    def lost(self) -> int:
+        """How many of its lines were dropped: it prints more than the line carries."""
+        return self._stream.lost
+
     def __enter__(self) -> Run:
         return self
 
