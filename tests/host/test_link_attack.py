@@ -14,7 +14,8 @@ from kod.link_tcp import Knock
 from kodkod.errors import AuthFailed, Incompatible, KodkodError
 from kodkod.link.cipher import Handshake
 from kodkod.message import pack
-from link_lab import DEEP, KEY, Device, Middle, service, until
+from link_lab import DEEP, KEY, Device, service, until
+from middle import Middle
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "big").write_bytes(random.Random(3).randbytes(60_000))
     (tmp_path / "huge.py").write_text(f"MUCH = {'x' * 60_000!r}\n")
     (tmp_path / "loop.py").write_text("while True:\n    pass\n")
+    (tmp_path / "package.json").write_text('{"urls": [["huge.py", "huge.py"]], "version": "1"}')
     (tmp_path / "waits.py").write_text(
         "import asyncio\nprint('waiting')\nasyncio.run(asyncio.Event().wait())\n"
     )
@@ -76,8 +77,23 @@ WORK: dict[str, tuple[str, ...]] = {
 }
 
 
-if DEEP:  # it takes the 2 s that it is given, and 2 s more when it is reset
+if DEEP:
+    # It takes the 2 s that it is given, and 2 s more when it is reset.
     WORK["run of asyncio.run that does not end"] = ("run", "{folder}/stays.py")
+    for _verb in (
+        ("eval", "sum(range(100000))"),
+        ("fs", "ls", ":lib/kodkod/apps"),
+        ("fs", "cat", ":lib/kodkod/apps/scheduler.mpy"),
+        ("fs", "mkdir", ":made", "+", "fs", "rm", "-r", ":made"),
+        ("fs", "cp", "-r", "{folder}", ":copied", "+", "fs", "rm", "-r", ":copied"),
+        ("fs", "touch", ":touched", "+", "fs", "rm", ":touched"),
+        ("fs", "sha256sum", ":lib/kodkod/apps/scheduler.mpy"),
+        ("fs", "tree", ":lib"),
+        ("df",),
+        ("soft-reset",),
+        ("mip", "install", "--target", "/mip", "{folder}/package.json"),
+    ):
+        WORK[" ".join(_verb)] = _verb
 
 
 @pytest.mark.parametrize("work", WORK)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +104,21 @@ def test_ctrl_c_cancels_what_asyncio_run_waits_for(person: Person, talk: Talk) -
     assert "KeyboardInterrupt" in person.types("\x03")
 
 
+def test_ctrl_c_interrupts_a_step_of_asyncio_run_that_never_pauses(
+    person: Person, talk: Talk
+) -> None:
+    before = talk.posts()
+    person.types("import asyncio, time\r")
+    for busy in ("while True: pass", "time.sleep(60)"):
+        person.types("async def main():\r", r"\.\.\. {5}$")
+        person.types(busy + "\r", r"\.\.\. +$")
+        person.types("\r")
+        person.types("asyncio.run(main())\r", r"\r\n$")
+        assert "KeyboardInterrupt" in person.types("\x03")
+        assert person.types("6 * 7\r").endswith("\r\n42\r\n>>> ")
+    until(lambda: talk.posts()["ann"] > before["ann"])
+
+
 def test_ctrl_d_resets_the_namespace(person: Person) -> None:
     person.types("kept = 1\r")
     assert "MPY: soft reboot" in person.types("\x04", BANNER)
@@ -182,6 +199,39 @@ def test_a_restart_asked_for_at_the_prompt_is_a_real_one(talk: Talk) -> None:
         until(lambda: talk.desk.run_json["device_pid"] != before)
     until(lambda: talk.desk.states().get("ann") == "running")
     talk.link = talk.desk.connect()
+
+
+def test_mpremotes_prompt_with_a_folder_that_stays_mounted_over_ctrl_d(
+    talk: Talk, tmp_path: Path
+) -> None:
+    (tmp_path / "near.py").write_text("WHAT = 'before'\n")
+    (tmp_path / "slow.py").write_text(
+        "import asyncio\n"
+        "async def main():\n"
+        "    try:\n"
+        "        await asyncio.sleep(60)\n"
+        "    finally:\n"
+        "        await asyncio.sleep_ms(400)\n"
+        "task = asyncio.create_task(main())\n"
+    )
+    master, slave = os.openpty()
+    command = [*talk.command, "mount", str(tmp_path), "repl"]
+    mpremote = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    with talk.going_on(), Person.at(master) as person:
+        try:
+            person.sees(BANNER)
+            assert person.types("import near, slow; near.WHAT\r").endswith("'before'\r\n>>> ")
+            (tmp_path / "near.py").write_text("WHAT = 'after'\n")
+            # The reset takes a while, and mpremote waits 0.1 s for it to begin.
+            person.types("\x04", r"soft reboot[^>]*>>> \r\nRemount local directory .*\r\n>>> $")
+            assert person.types("import near; near.WHAT\r").endswith("'after'\r\n>>> ")
+            person.sends(b"\x1d")
+            assert mpremote.wait(10) == 0
+        finally:
+            mpremote.kill()
+            mpremote.wait()
+    assert talk.mpremote("exec", "import os; print(os.getcwd())") == "/\n"
 
 
 def test_input_asks_the_person(talk: Talk) -> None:

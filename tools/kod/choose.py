@@ -171,13 +171,16 @@ def _resolved(host: str) -> str:
 
 
 def _unknown_name(name: str) -> config.Known:
-    heard = discover.scan(SCAN_S, lambda one: one.name == name)
+    # Others may bear that name, too: the one whose key is known here is meant.
+    known = {one.id: one for one in config.devices()}
+    heard = discover.scan(SCAN_S, lambda one: one.name == name and one.id in known)
     match = [one for one in heard if name in (one.name, one.id)]
     if not match:
-        known = ", ".join(sorted({one.name for one in config.devices()})) or "none"
-        raise NotThere(f"no device '{name}' (known here: {known}); kod scan looks for more")
-    if known_there := config.by_id(match[0].id):
-        return replace(known_there, name=name, host=match[0].host, port=match[0].port)
+        names = ", ".join(sorted({one.name for one in known.values()})) or "none"
+        raise NotThere(f"no device '{name}' (known here: {names}); kod scan looks for more")
+    for one in match:
+        if one.id in known:
+            return replace(known[one.id], name=name, host=one.host, port=one.port)
     raise NotAllowed(
         f"'{name}' is at {match[0].host}, but its key is not known here; "
         "kod devices add ADDRESS --key KEY tells it"
@@ -186,7 +189,7 @@ def _unknown_name(name: str) -> config.Known:
 
 def find_again(known: config.Known) -> config.Known | None:
     """The device at its new address, when it is not at the one that was remembered."""
-    if known.is_simulated:
+    if known.is_simulated or not known.id:
         return None
     heard = discover.scan(SCAN_S, until=lambda one: one.id == known.id)
     match = next((one for one in heard if one.id == known.id), None)
@@ -205,6 +208,8 @@ def not_there(known: config.Known) -> UserError:
         )
     if known.is_simulated:
         return Unreachable(f"simulated device '{known.name}' runs but does not answer")
+    if not known.id:  # one that is being added
+        return NotThere(f"nothing answers at {known.address}; is it on, and in this network?")
     return NotThere(
         f"device '{known.name}' does not answer at {known.address}, and no beacon of it was "
         "heard; is it on, and in this network?"

@@ -141,6 +141,8 @@ def _scan(args: argparse.Namespace, out: Output) -> int:
     )
     if args.name:
         heard = [one for one in heard if args.name in (one.name, one.id)]
+        if not heard:
+            raise NotThere(f"no device '{args.name}' was heard; kod scan shows those that are")
     known = {one.id for one in config.devices()}
     if out.as_json:
         out.json([{**vars(one), "known": one.id in known} for one in heard])
@@ -156,22 +158,26 @@ def _scan(args: argparse.Namespace, out: Output) -> int:
             for one in heard
         ]
         out.table(("NAME", "ID", "CHIP", "ADDRESS", ""), rows)
-    if args.name and not heard:
-        raise NotThere(f"no device '{args.name}' was heard")
     if not heard:
         out.note("no device was heard; is it on, and in this network?")
     return 0
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 up")
+    return int(text)
+
+
 def _ping_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", "--count", type=int, default=1, help="how often")
+    parser.add_argument("-n", "--count", type=_count, default=1, help="how often")
     add_device(parser)
 
 
 def _ping(args: argparse.Namespace, out: Output) -> int:
     def ping(device: Device) -> Any:
         times = []
-        for _ in range(max(1, args.count)):
+        for _ in range(args.count):
             start = time.perf_counter()
             device.ping()
             times.append(round((time.perf_counter() - start) * 1000, 2))
