@@ -16,6 +16,7 @@ from kodkod.borrow import borrow
 from kodkod.errors import ImageInvalid, StorageFull
 from kodkod.storage import flash
 from kodkod.storage.catalog import Catalog
+from kodkod.system import apps
 from storage_parts import Chip, clean, digest, image, install, mount, named, upload, whole
 
 # Loaded once and kept: to compile what is borrowed anew each time would take most of the time.
@@ -298,25 +299,24 @@ def test_an_image_that_lies_about_its_entry_or_settings_is_refused_and_what_runs
 
 
 def test_an_image_that_nobody_names_is_gone_after_a_while():
-    module = borrow("kodkod.system.install")
     with Device() as device:
 
         async def body(s):
             upload(s.store, NEW, 500)
             id = digest(NEW)
-            s.held.append(id)
+            methods = apps.Methods(None, s)
+            methods.hold(id)
             s.sweep()
             assert s.store.has(id)
-            module._let_go(s, id)
             await until(lambda: not s.store.has(id))
             assert s.held == []
             clean(ROOT)
 
-        module.HELD_MS, before = 30, module.HELD_MS
+        apps.HELD_MS, before = 30, apps.HELD_MS
         try:
             device.run(body)
         finally:
-            module.HELD_MS = before
+            apps.HELD_MS = before
 
 
 def test_a_stop_during_probation_does_not_keep_it_from_ending():

@@ -34,6 +34,7 @@ class Slot:
         self.timer = None  # the task that will start or stop it
         self.trial = None  # the task that will end its probation
         self.judged = Signal()  # the probation is over
+        self.kept = ()  # ids of images that the record on flash names, and `record` does not
         self._sized = None
         self.fault = ""  # what condemned the version that was rolled back
 
@@ -106,8 +107,7 @@ class Supervisor:
         trouble.starting("")
 
     def quarantine(self, name):
-        """The device had to be reset because nothing could stop `name`: it starts no more, until
-        it is started by hand or updated."""
+        """Nothing but a reset could stop `name`: it starts no more before a hand does it."""
         if name in self.slots:
             self.switch().quarantine(self, self.slots[name])
 
@@ -272,6 +272,7 @@ class Supervisor:
         record.update(changes)
         self.catalog.put(slot.name, record)
         slot.record = record
+        slot.kept = ()
 
     def switch(self):
         """The module that changes what is installed."""
@@ -282,7 +283,7 @@ class Supervisor:
         needed = set(self.held)
         needed.update([app.image for app in self.kernel.apps])
         for slot in self.slots.values():
-            needed.update((slot.record["id"], slot.record["previous"]))
+            needed.update((slot.record["id"], slot.record["previous"]) + slot.kept)
         return needed
 
     def sweep(self):

@@ -80,6 +80,7 @@ async def _install(supervisor, name, image, settings, defaults):
     if slot:
         await supervisor.halt(slot)
         slot.record = record
+        slot.kept = ()
         slot.fault = ""
         slot.failures = []
         slot.restarts = 0
@@ -190,7 +191,7 @@ def _put_anyway(supervisor, slot, **changes):
         text = "app '{}': its record is not written: {}"
         supervisor.log(logs.ERROR, text.format(slot.name, exc))
         before = slot.record
-        supervisor.held += before["id"], before["previous"]  # the flash still names them
+        slot.kept = before["id"], before["previous"]  # the flash still names them
         slot.record = dict(before)
         slot.record.update(changes)
 
