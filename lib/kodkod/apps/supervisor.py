@@ -35,7 +35,7 @@ class Slot:
         self.trial = None  # the task that will end its probation
         self.judged = Signal()  # the probation is over
         self.kept = ()  # ids of images that the record on flash names, and `record` does not
-        self._sized = None
+        self.sized = None, 0  # id of an image, and the bytes in its files
         self.fault = ""  # what condemned the version that was rolled back
 
     def setting(self, key, default=None):
@@ -44,14 +44,6 @@ class Slot:
         if value is None:
             value = self.record.get("defaults", {}).get(key)
         return default if value is None else value
-
-    def size(self, store):
-        """Bytes of its image, looked up once."""
-        id = self.record["id"]
-        if self._sized != id:
-            self._size = store.size(id) if store.has(id) else 0
-            self._sized = id
-        return self._size
 
 
 class Supervisor:

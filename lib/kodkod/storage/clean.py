@@ -16,6 +16,10 @@ def size(flash, path):
     return info[6]
 
 
+def sizes(store, ids):
+    return [size(store.flash, store.path(id)) if store.has(id) else 0 for id in ids]
+
+
 def free(store, enough=1 << 40):
     """Bytes free on the flash; counting stops when they are enough."""
     flash = store.flash

@@ -28,7 +28,7 @@ class Methods:
         slots = self.supervisor.slots
         names = sorted(slots)
         others = [app for app in kernel.apps[1:] if app.name not in slots and ":" not in app.name]
-        records = [self._record(slots[name]) for name in names[start : start + _PAGE]]
+        records = self._records([slots[name] for name in names[start : start + _PAGE]])
         if len(records) < _PAGE:
             for app in others[max(0, start - len(names)) :][: _PAGE - len(records)]:
                 records.append(_of_app(app, {"name": app.name, "state": "running"}))
@@ -37,7 +37,7 @@ class Methods:
     def do_info(self, client, name):
         """All that is known of one installed app."""
         slot = self.supervisor.slot(name)
-        record = self._record(slot)
+        record = self._records([slot])[0]
         record["traceback"] = _short(slot.traceback)
         record["settings"] = slot.record["settings"]
         record["defaults"] = slot.record.get("defaults") or {}
@@ -55,6 +55,15 @@ class Methods:
             return {}
         return {"mpy": manifest.get("mpy"), "kodkod": manifest.get("kodkod")}
 
+    def _records(self, slots):
+        # Sizes are looked up once, and for all of a page together: what does it has to be loaded.
+        new = [slot for slot in slots if slot.sized[0] != slot.record["id"]]
+        if new:
+            ids = [slot.record["id"] for slot in new]
+            for slot, sized in zip(new, zip(ids, self.supervisor.store.sizes(ids))):
+                slot.sized = sized
+        return [self._record(slot) for slot in slots]
+
     def _record(self, slot):
         record = {
             "name": slot.name,
@@ -63,7 +72,7 @@ class Methods:
             "code": slot.code,
             "id": slot.record["id"],
             "restarts": slot.restarts,
-            "size": slot.size(self.supervisor.store),
+            "size": slot.sized[1],
             "probation": slot.record["probation"],
         }
         if slot.app:
