@@ -34,7 +34,6 @@ class Slot:
         self.timer = None  # the task that will start or stop it
         self.trial = None  # the task that will end its probation
         self.judged = Signal()  # the probation is over
-        self.kept = ()  # ids of images that the record on flash names, and `record` does not
         self.sized = None, 0  # id of an image, and the bytes in its files
         self.fault = ""  # what condemned the version that was rolled back
 
@@ -72,16 +71,18 @@ class Supervisor:
 
     def load(self):
         """Take up the catalog, and repair what a power cut left."""
-        catalog = self.catalog.open()
-        for name in catalog.names():
-            self.slots[name] = Slot(name, catalog.get(name))
         try:
+            catalog = self.catalog.open()
+            for name in catalog.names():
+                self.slots[name] = Slot(name, catalog.get(name))
             self.store.repair(self.needed())
             for name, why in catalog.problems().items():
                 text = "app '{}': {}; its image is kept; kod uninstall {} removes it"
+                if name in self.slots:
+                    text = "app '{}': {}; what it said before counts, until it is installed again"
                 self.log(logs.ERROR, text.format(name, why, name))
-        except OSError as exc:  # what runs is worth more than what is clean
-            self.kernel.log_exception(None, exc, "repairing the flash")
+        except OSError as exc:  # what runs is worth more than what is clean, and links than both
+            self.kernel.log_exception(None, exc, "reading and repairing the flash")
 
     async def boot(self):
         """Start what is installed, in the order of `after`, each after the one before has made
@@ -264,7 +265,6 @@ class Supervisor:
         record.update(changes)
         self.catalog.put(slot.name, record)
         slot.record = record
-        slot.kept = ()
 
     def switch(self):
         """The module that changes what is installed."""
@@ -275,7 +275,7 @@ class Supervisor:
         needed = set(self.held)
         needed.update([app.image for app in self.kernel.apps])
         for slot in self.slots.values():
-            needed.update((slot.record["id"], slot.record["previous"]) + slot.kept)
+            needed.update((slot.record["id"], slot.record["previous"]))
         return needed
 
     def sweep(self):

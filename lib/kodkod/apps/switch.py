@@ -80,7 +80,6 @@ async def _install(supervisor, name, image, settings, defaults):
     if slot:
         await supervisor.halt(slot)
         slot.record = record
-        slot.kept = ()
         slot.fault = ""
         slot.failures = []
         slot.restarts = 0
@@ -190,9 +189,7 @@ def _put_anyway(supervisor, slot, **changes):
     except Exception as exc:
         text = "app '{}': its record is not written: {}"
         supervisor.log(logs.ERROR, text.format(slot.name, exc))
-        before = slot.record
-        slot.kept = before["id"], before["previous"]  # the flash still names them
-        slot.record = dict(before)
+        slot.record = dict(slot.record)
         slot.record.update(changes)
 
 
