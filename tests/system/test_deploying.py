@@ -302,3 +302,30 @@ def test_two_installs_of_one_name_at_once_end_with_one_of_them_whole(
     assert images(bench) == [record["id"]]
     image = kod("build", programs[0], "--json").json()
     assert read_image(Path(image["path"]).read_bytes()).id == image["id"]
+
+
+def test_installs_in_a_row_of_changing_images_grow_neither_flash_nor_heap(
+    bench: SimulatedDevice, kod: Kod
+) -> None:
+    rounds = 1000 if os.environ.get("KODKOD_DEEP") == "1" else 40
+    warm = 20  # until each part of the kernel has once taken what it keeps
+
+    def used() -> int:
+        parts = [bench.folder / part for part in ("apps", "catalog", "data")]
+        return sum(path.stat().st_size for part in parts for path in part.rglob("*"))
+
+    with bench.connect() as device:
+        began = [0, 0]
+        for n in range(warm + rounds):
+            text = (
+                f"import asyncio\nN = {n % 2 * 1000 + 1000}\nasyncio.run(asyncio.Event().wait())\n"
+            )
+            image = make_image("main", {"main.py": text.encode()}, mpy=None)
+            device.install("clock", image, {"probation_ms": 0, "defines": {"n": n}}, wait=False)
+            if n == warm:
+                began = [used(), device.about()["free_ram"]]
+        grown = [used() - began[0], began[1] - device.about()["free_ram"]]
+    print(f"{rounds} installs: {grown[0]} B more of flash, {grown[1]} B more of heap")
+    assert abs(grown[0]) < 16
+    assert grown[1] < 2048
+    assert len(images(bench)) == 1

@@ -78,10 +78,11 @@ def test_an_image_is_unpacked_whatever_the_size_of_the_pieces():
             assert store.manifest(id)["entry"] == "main"
             with open(store.path(id) + "/pkg/sub.py", "rb") as source:
                 assert source.read() == b"version 1\n"
-            assert store.size(id) == sum(
+            size = sum(
                 os.stat(store.path(id) + "/" + name)[6]
                 for name in ("app.json", "main.py", "pkg/sub.py", "pkg/data.bin")
             )
+            assert store.sizes([id, "0" * 64]) == [size, 0]
             store.remove(id)
             assert not store.has(id)
             assert os.listdir(store.root + "/apps") == []

@@ -5,10 +5,11 @@
 
 import asyncio
 import os
+from binascii import crc32
 
 import harness
 import vfs
-from kodkod import port
+from kodkod import message, port
 from kodkod.apps import kernel as kernels
 from kodkod.apps import logs, supervisor
 from kodkod.apps.supervisor import Supervisor
@@ -16,7 +17,8 @@ from kodkod.borrow import borrow
 from kodkod.errors import ImageInvalid, StorageFull
 from kodkod.storage import flash
 from kodkod.storage.catalog import Catalog
-from storage_parts import Chip, clean, digest, image, install, mount, named, upload, whole
+from kodkod.system import apps
+from storage_parts import Chip, clean, digest, image, install, mount, named, remove, upload, whole
 
 # Loaded once and kept: to compile what is borrowed anew each time would take most of the time.
 for module in ("storage.clean", "storage.image", "storage.staging", "storage.store"):
@@ -298,25 +300,24 @@ def test_an_image_that_lies_about_its_entry_or_settings_is_refused_and_what_runs
 
 
 def test_an_image_that_nobody_names_is_gone_after_a_while():
-    module = borrow("kodkod.system.install")
     with Device() as device:
 
         async def body(s):
             upload(s.store, NEW, 500)
             id = digest(NEW)
-            s.held.append(id)
+            methods = apps.Methods(None, s)
+            methods.hold(id)
             s.sweep()
             assert s.store.has(id)
-            module._let_go(s, id)
             await until(lambda: not s.store.has(id))
             assert s.held == []
             clean(ROOT)
 
-        module.HELD_MS, before = 30, module.HELD_MS
+        apps.HELD_MS, before = 30, apps.HELD_MS
         try:
             device.run(body)
         finally:
-            module.HELD_MS = before
+            apps.HELD_MS = before
 
 
 def test_a_stop_during_probation_does_not_keep_it_from_ending():
@@ -357,6 +358,108 @@ def test_a_roll_back_at_a_boot_starts_no_app_in_safe_mode_and_none_that_was_stop
         device.run(stopped)
         device.cause = "watchdog"
         device.run(stopped)
+
+
+def write(path, data):
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def test_a_catalog_of_garbage_boots_reports_and_loses_nothing_that_can_be_read():
+    newer = message.pack([2, 7, {"id": digest(OLD)}, "more"])
+    newer += crc32(newer).to_bytes(4, "little")
+    bad = "app 'clock': record is {}; its image is kept; kod uninstall clock removes it"
+    for data, text in (
+        (b"", bad.format("damaged")),
+        (b"\xff" * 4096, bad.format("damaged")),
+        (os.urandom(100), bad.format("damaged")),
+        (newer, bad.format("from a newer version")),
+    ):
+        with Device() as device:
+            for slot in ("0", "1"):
+                write(ROOT + "/catalog/clock." + slot, data)
+
+            async def body(s):
+                assert sorted(s.slots) == ["other"] and s.slot("other").app
+                await second_install(s)
+                await second_install(s)
+                assert whole(s.store, digest(OLD)), "its image is for the user to decide"
+                with open(ROOT + "/data/clock/state", "rb") as file:
+                    assert file.read() == DATA
+
+            async def decided(s):
+                await s.switch().uninstall(s, "clock", False)
+                assert not s.store.has(digest(OLD))
+
+            device.run(body)
+            assert text in device.said("kodkod")
+            device.run(decided)
+            clean(ROOT)
+
+
+def test_one_damaged_generation_leaves_the_app_running_by_the_other():
+    with Device() as device:
+        catalog = Catalog(ROOT)
+        catalog.put("clock", dict(catalog.get("clock"), state=None, more=1))
+        write(catalog.file("clock", catalog.generations("clock")[-1][2]), b"garbage")
+
+        async def body(s):
+            assert s.slot("clock").app and s.slot("other").app
+            assert await replace(s, NEW) == ""
+
+        device.run(body)
+        assert "app 'clock': record is damaged; what it said before" in device.said("kodkod")
+        device.run(nothing_more)
+        assert "damaged" not in device.said("kodkod")
+        clean(ROOT)
+
+
+async def nothing_more(s):
+    pass
+
+
+def test_an_empty_catalog_and_one_that_cannot_be_listed_boot_and_install():
+    with Device() as device:
+        remove(ROOT + "/catalog")
+        os.mkdir(ROOT + "/catalog")
+
+        async def body(s):
+            assert s.slots == {}
+            await second_install(s)
+            assert s.slot("next").app
+
+        device.run(body)
+        clean(ROOT)
+    with Device() as device:
+        remove(ROOT + "/catalog")
+        write(ROOT + "/catalog", b"a file")
+
+        async def nothing_is_lost(s):
+            assert s.slots == {}
+            s.sweep()
+            assert whole(s.store, digest(OLD)) and whole(s.store, digest(OTHER))
+
+        device.run(nothing_is_lost)
+        assert "reading and repairing the flash" in device.said("kodkod")
+
+
+def test_what_could_not_be_read_at_the_boot_alone_is_not_cleaned_away():
+    with Device() as device:
+
+        class Deaf(Refusing):
+            def _open(self, path, *mode):
+                if "/catalog/" in path:
+                    raise OSError(5)
+                return self.open(path, *mode)
+
+        async def later(s):
+            assert s.slots == {}
+            self.__exit__()
+            await second_install(s)
+            assert whole(s.store, digest(OLD)) and whole(s.store, digest(OTHER))
+
+        with Deaf() as self:
+            device.run(later)
 
 
 # The power fails at any write of the chip while the device itself works

@@ -4,11 +4,11 @@
 import asyncio
 import builtins
 import io
-import os
 import select
 import sys
 
 from kodkod.apps import facade
+from kodkod.storage import flash
 
 _native = builtins.__import__
 open = builtins.open
@@ -62,7 +62,7 @@ def assign(app, folder):
     app.dir = folder
     app.names = [
         entry.split(".")[0]
-        for entry in os.listdir(folder)
+        for entry in flash.listdir(folder)
         if "." not in entry or entry[-3:] == ".py" or entry[-4:] == ".mpy"
     ]
 

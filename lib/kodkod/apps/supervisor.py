@@ -34,7 +34,7 @@ class Slot:
         self.timer = None  # the task that will start or stop it
         self.trial = None  # the task that will end its probation
         self.judged = Signal()  # the probation is over
-        self._sized = None
+        self.sized = None, 0  # id of an image, and the bytes in its files
         self.fault = ""  # what condemned the version that was rolled back
 
     def setting(self, key, default=None):
@@ -43,14 +43,6 @@ class Slot:
         if value is None:
             value = self.record.get("defaults", {}).get(key)
         return default if value is None else value
-
-    def size(self, store):
-        """Bytes of its image, looked up once."""
-        id = self.record["id"]
-        if self._sized != id:
-            self._size = store.size(id) if store.has(id) else 0
-            self._sized = id
-        return self._size
 
 
 class Supervisor:
@@ -79,16 +71,18 @@ class Supervisor:
 
     def load(self):
         """Take up the catalog, and repair what a power cut left."""
-        catalog = self.catalog.open()
-        for name in catalog.names():
-            self.slots[name] = Slot(name, catalog.get(name))
         try:
+            catalog = self.catalog.open()
+            for name in catalog.names():
+                self.slots[name] = Slot(name, catalog.get(name))
             self.store.repair(self.needed())
             for name, why in catalog.problems().items():
                 text = "app '{}': {}; its image is kept; kod uninstall {} removes it"
+                if name in self.slots:
+                    text = "app '{}': {}; what it said before counts, until it is installed again"
                 self.log(logs.ERROR, text.format(name, why, name))
-        except OSError as exc:  # what runs is worth more than what is clean
-            self.kernel.log_exception(None, exc, "repairing the flash")
+        except OSError as exc:  # what runs is worth more than what is clean, and links than both
+            self.kernel.log_exception(None, exc, "reading and repairing the flash")
 
     async def boot(self):
         """Start what is installed, in the order of `after`, each after the one before has made
@@ -106,8 +100,7 @@ class Supervisor:
         trouble.starting("")
 
     def quarantine(self, name):
-        """The device had to be reset because nothing could stop `name`: it starts no more, until
-        it is started by hand or updated."""
+        """Nothing but a reset could stop `name`: it starts no more before a hand does it."""
         if name in self.slots:
             self.switch().quarantine(self, self.slots[name])
 

@@ -189,9 +189,7 @@ def _put_anyway(supervisor, slot, **changes):
     except Exception as exc:
         text = "app '{}': its record is not written: {}"
         supervisor.log(logs.ERROR, text.format(slot.name, exc))
-        before = slot.record
-        supervisor.held += before["id"], before["previous"]  # the flash still names them
-        slot.record = dict(before)
+        slot.record = dict(slot.record)
         slot.record.update(changes)
 
 

@@ -16,6 +16,10 @@ def size(flash, path):
     return info[6]
 
 
+def sizes(store, ids):
+    return [size(store.flash, store.path(id)) if store.has(id) else 0 for id in ids]
+
+
 def free(store, enough=1 << 40):
     """Bytes free on the flash; counting stops when they are enough."""
     flash = store.flash
@@ -70,10 +74,23 @@ def remove_image(store, path):
 
 def sweep(store, needed):
     ids = store.flash.entries(store.root + "/apps")
-    unused = [id for id in ids if len(id) == 64 and id not in needed]
-    if unused and not problems(Catalog(store.root, store.flash)):
-        for id in unused:
-            remove_image(store, store.path(id))
+    unused = {id for id in ids if len(id) == 64 and id not in needed}
+    if not unused:
+        return
+    catalog = Catalog(store.root, store.flash)
+    for name in _names(catalog):
+        found = catalog.generations(name)
+        if not found or not found[0][0]:
+            return  # one that cannot be read may name any of them
+        # What the flash names is needed, whatever the caller could read of it at its boot.
+        unused -= {found[-1][3]["id"], found[-1][3]["previous"]}
+    for id in unused:
+        remove_image(store, store.path(id))
+
+
+def _names(catalog):
+    files = catalog.flash.entries(catalog.root + "/catalog")
+    return {file[:-2] for file in files if file[-2:] in (".0", ".1")}
 
 
 def repair(store, needed):
@@ -94,7 +111,7 @@ def repair(store, needed):
 
 def problems(catalog):
     found = {}
-    for name in {file[:-2] for file in catalog.flash.entries(catalog.root + "/catalog")}:
+    for name in _names(catalog):
         for readable, number, _, _ in catalog.generations(name):
             if not readable:
                 found[name] = "record is from a newer version" if number else "record is damaged"

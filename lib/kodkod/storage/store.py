@@ -35,9 +35,9 @@ class Store:
         with self.flash.open(path) as file:
             return json.load(file)
 
-    def size(self, id):
-        """Bytes in the image's files."""
-        return once("size", self.flash, self.path(id))
+    def sizes(self, ids):
+        """Bytes in the files of each image, 0 for one that is not there."""
+        return once("sizes", self, ids)
 
     def free(self):
         """Bytes free on the flash."""

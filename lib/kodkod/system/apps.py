@@ -1,5 +1,7 @@
 # The service `kodkod/apps`: install, list, start and stop apps.
 
+import asyncio
+
 from micropython import const
 
 from kodkod import port
@@ -7,6 +9,7 @@ from kodkod.apps import logs
 from kodkod.borrow import borrow
 
 _TEXT = const(1000)  # characters of a traceback in an answer
+HELD_MS = 30000  # at least, that an image waits for its installation; tests make it shorter
 _PAGE = const(6)  # records of about 250 bytes in a message of 2 KB
 
 
@@ -16,6 +19,7 @@ class Methods:
     def __init__(self, provider, supervisor):
         self.provider = provider
         self.supervisor = supervisor
+        self._holds = False
 
     def do_list(self, client, start=0):
         """Records of the installed apps and the other running ones, links left out: as many from
@@ -24,7 +28,7 @@ class Methods:
         slots = self.supervisor.slots
         names = sorted(slots)
         others = [app for app in kernel.apps[1:] if app.name not in slots and ":" not in app.name]
-        records = [self._record(slots[name]) for name in names[start : start + _PAGE]]
+        records = self._records([slots[name] for name in names[start : start + _PAGE]])
         if len(records) < _PAGE:
             for app in others[max(0, start - len(names)) :][: _PAGE - len(records)]:
                 records.append(_of_app(app, {"name": app.name, "state": "running"}))
@@ -33,7 +37,7 @@ class Methods:
     def do_info(self, client, name):
         """All that is known of one installed app."""
         slot = self.supervisor.slot(name)
-        record = self._record(slot)
+        record = self._records([slot])[0]
         record["traceback"] = _short(slot.traceback)
         record["settings"] = slot.record["settings"]
         record["defaults"] = slot.record.get("defaults") or {}
@@ -51,6 +55,15 @@ class Methods:
             return {}
         return {"mpy": manifest.get("mpy"), "kodkod": manifest.get("kodkod")}
 
+    def _records(self, slots):
+        # Sizes are looked up once, and for all of a page together: what does it has to be loaded.
+        new = [slot for slot in slots if slot.sized[0] != slot.record["id"]]
+        if new:
+            ids = [slot.record["id"] for slot in new]
+            for slot, sized in zip(new, zip(ids, self.supervisor.store.sizes(ids))):
+                slot.sized = sized
+        return [self._record(slot) for slot in slots]
+
     def _record(self, slot):
         record = {
             "name": slot.name,
@@ -59,7 +72,7 @@ class Methods:
             "code": slot.code,
             "id": slot.record["id"],
             "restarts": slot.restarts,
-            "size": slot.size(self.supervisor.store),
+            "size": slot.sized[1],
             "probation": slot.record["probation"],
         }
         if slot.app:
@@ -73,6 +86,26 @@ class Methods:
     def do_upload(self, client, image, size):
         """The handle of an upload, or None when the device has the image."""
         return self._installer().upload(self, client, image, size)
+
+    def hold(self, image):
+        """An image is here: it is kept for a while, since its installation may come."""
+        # Here, because a task of the module that received it would keep that module loaded.
+        self.supervisor.held.append(image)
+        if not self._holds:
+            self._holds = True
+            kernel = self.supervisor.kernel
+            kernel.task(kernel.system, self._let_go())
+
+    async def _let_go(self):
+        held = self.supervisor.held
+        while held:
+            old = list(held)
+            await asyncio.sleep_ms(HELD_MS)
+            for image in old:
+                if image in held:
+                    held.remove(image)
+            self.supervisor.sweep()
+        self._holds = False
 
     def do_write(self, client, handle, data):
         """The next piece of an upload."""

@@ -8,7 +8,6 @@ from kodkod.errors import ImageInvalid
 from kodkod.services import ServiceResource
 from kodkod.storage.catalog import check_name
 
-HELD_MS = 30000  # that a received image waits for its installation; tests make it shorter
 _POLICIES = ("never", "on-failure", "always")
 _KINDS = {"after": (list, tuple), "args": (list, tuple), "defines": dict}
 
@@ -20,11 +19,9 @@ class Upload(ServiceResource):
         super().__init__(methods.provider, client)
         self.image = image
         self.staging = None
-        self.is_there = False
-        self.supervisor = methods.supervisor
-        self.supervisor.held.append(image)
+        self.methods = methods
         try:
-            self.staging = self.supervisor.store.begin(image, size)
+            self.staging = methods.supervisor.store.begin(image, size)
         except Exception:
             self.close()
             raise
@@ -36,36 +33,19 @@ class Upload(ServiceResource):
     def commit(self):
         """All pieces are there: verify."""
         self.staging.commit()
-        self.is_there = True
+        self.methods.hold(self.image)
 
     def on_closed(self):
-        if self.is_there:
-            _let_go(self.supervisor, self.image)
-            return
-        self.supervisor.held.remove(self.image)
         if self.staging:
             self.staging.abort()
 
 
 def upload(methods, client, image, size):
     """The resource that takes the pieces, or None when the image is there."""
-    supervisor = methods.supervisor
-    if supervisor.store.has(image):
-        supervisor.held.append(image)
-        _let_go(supervisor, image)
+    if methods.supervisor.store.has(image):
+        methods.hold(image)
         return None
     return Upload(methods, client, image, size)
-
-
-def _let_go(supervisor, image):
-    # It is held for a while yet: its installation may come.
-    async def later():
-        await asyncio.sleep_ms(HELD_MS)
-        if image in supervisor.held:
-            supervisor.held.remove(image)
-            supervisor.sweep()
-
-    supervisor.kernel.task(supervisor.kernel.system, later())
 
 
 def _check(store, image, settings):
