@@ -81,6 +81,20 @@ def test_two_devices_of_one_name_are_told_apart_by_id() -> None:
     assert choose.target("998877665544").known == OTHER_DESK
 
 
+def test_of_several_devices_of_one_name_each_has_a_label_of_its_own() -> None:
+    know(DESK, OTHER_DESK, PORCH)
+    labels = choose.labels(choose.targets([], every=True))
+    assert sorted(labels) == [f"desk ({OTHER_DESK.id})", f"desk ({DESK.id})", "porch"]
+    with pytest.raises(NotThere, match=r"choose with -d ID$"):
+        choose.target("desk")
+
+
+def test_a_device_that_is_named_twice_is_meant_once() -> None:
+    know(DESK, PORCH)
+    both = choose.targets(["desk", "porch", DESK.id, "desk"])
+    assert [one.known for one in both] == [DESK, PORCH]
+
+
 def test_an_id_that_begins_two_is_not_guessed() -> None:
     know(DESK, PORCH)
     with pytest.raises(NotThere, match="2 devices are called 'aabbcc'"):

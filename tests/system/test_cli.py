@@ -184,7 +184,16 @@ def test_ping_info_and_devices(bench: SimulatedDevice) -> None:
 
 
 @pytest.mark.parametrize(
-    "form", ["bench", "{id}", "127.0.0.1:{port}", "sim", "localhost:{port}", "{console}"]
+    "form",
+    [
+        "bench",
+        "{id}",
+        "127.0.0.1:{port}",
+        "sim",
+        "localhost:{port}",
+        "{console}",
+        "alt://{console}",
+    ],
 )
 def test_every_form_of_d_reaches_it(bench: SimulatedDevice, form: str) -> None:
     spec = form.format(**bench.settings, console=bench.run_json["console"])

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from console_lab import Person, Talk, talking
+from console_lab import DEEP, Person, Talk, talking
 from simulated_device import until
 
 BANNER = r"MicroPython [^\r]* with Kodkod\r\nType \"help\(\)\" for more information.\r\n>>> $"
@@ -171,6 +171,36 @@ def test_lines_that_found_no_room_while_a_tool_used_the_line_are_counted(
         assert "line 0 " not in shown
         assert int(re.findall(r"\((\d+) lines lost\)", shown)[-1]) > 300
     talk.link.uninstall("flood")
+
+
+@pytest.mark.parametrize("times", [20 if DEEP else 2])
+def test_ctrl_d_at_the_prompt_of_mpremote_mounts_its_folder_again(
+    talk: Talk, tmp_path: Path, times: int
+) -> None:
+    (tmp_path / "near.py").write_text("print('near', 6 * 7)\n")
+    (tmp_path / "babble.py").write_text(
+        "import asyncio\nasync def main():\n    while True:\n"
+        "        print('and so on')\n        await asyncio.sleep_ms(10)\n"
+    )
+    master, slave = os.openpty()
+    with talk.link.run(tmp_path / "babble.py"), Person.at(master) as person:
+        process = subprocess.Popen(
+            [*talk.command, "mount", str(tmp_path), "repl"],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+        )
+        os.close(slave)
+        try:
+            person.sees(r"Type \"help\(\)\"")  # by then a key is a key there
+            for _ in range(times):
+                person.types("\x04", r"Remount local directory [^\r]*\r\n")
+                person.types("import near\r", r"near 42\r\n")
+            os.write(master, b"\x1d")
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            process.wait()
 
 
 def test_typed_code_has_a_limit_of_its_own(talk: Talk, tmp_path_factory) -> None:

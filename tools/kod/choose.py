@@ -31,15 +31,35 @@ class Target:
 def targets(specs: list[str], every: bool = False) -> list[Target]:
     """The devices of several -d, of --all, or the default one."""
     if every:
-        if specs:
-            raise BadInput("--all and -d exclude each other")
-        found = [Target(known) for known in config.devices() if _may_be_there(known)]
-        if not found:
-            raise NotThere(_none())
-        return found
+        return _all(specs)
     if not specs:
         specs = _of_project()
-    return [target(spec) for spec in specs] if specs else [_default()]
+    if not specs:
+        return [_default()]
+    found = []
+    for spec in specs:
+        one = target(spec)
+        if one not in found:  # named twice, it is meant once
+            found.append(one)
+    return found
+
+
+def _all(specs: list[str]) -> list[Target]:
+    if specs:
+        raise BadInput("--all and -d exclude each other")
+    found = [Target(known) for known in config.devices() if _may_be_there(known)]
+    if not found:
+        raise NotThere(_none())
+    return found
+
+
+def labels(chosen: list[Target]) -> list[str]:
+    """What to call each of several: its name, with the id where that alone tells them apart."""
+    names = [one.label for one in chosen]
+    return [
+        name if names.count(name) == 1 else f"{name} ({one.known.id or one.known.address})"
+        for name, one in zip(names, chosen, strict=True)
+    ]
 
 
 def target(spec: str) -> Target:
@@ -112,7 +132,9 @@ def _one_of(choices: list[config.Known], why: str) -> config.Known:
         return choices[0]
     shown = [f"{one.name} ({one.id}, {one.address})" for one in choices]
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise NotThere(f"{why}: {', '.join(shown)}; choose with -d NAME or -d ID")
+        alike = len({one.name for one in choices}) < len(choices)
+        how = "-d ID" if alike else "-d NAME or -d ID"
+        raise NotThere(f"{why}: {', '.join(shown)}; choose with {how}")
     for number, text in enumerate(shown, 1):
         print(f"  {number}  {text}", file=sys.stderr)
     print(f"{why}; which one? ", end="", file=sys.stderr, flush=True)

@@ -25,18 +25,18 @@ def each(args: argparse.Namespace, out: Output, action: Callable[[Device], Any])
         return 0
     code = 0
     values: dict[str, Any] = {}
-    for target in targets:
-        out.note(paint(f"{target.label}:", "cyan"))
+    for target, label in zip(targets, choose.labels(targets), strict=True):
+        out.note(paint(f"{label}:", "cyan"))
         try:
             with Device.connect(target) as device:
-                values[target.label] = action(device)
+                values[label] = action(device)
         except Exception as error:
             failed = exit_code(error)
             if failed is None:
                 raise
             code = code or failed
             out.note(f"kod: {error}")
-            values[target.label] = {"error": str(error), "code": failed}
+            values[label] = {"error": str(error), "code": failed}
     if out.as_json:
         out.json(values)
     return code
