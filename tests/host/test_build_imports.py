@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -294,3 +295,45 @@ def test_a_package_that_loads_its_parts_by_computed_names_gets_all_of_them(tmp_p
 def test_a_computed_import_elsewhere_is_warned_of(tmp_path: Path) -> None:
     image = build(tmp_path, {"app.py": "x = 'a'\n__import__(x)\n"})
     assert image.warnings == ["app.py:2: what __import__ loads here is not known to the build"]
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [
+        'if __name__ == "__main__":',
+        "if '__main__' == __name__:",
+        'if (__name__ == "__main__"):  # "é"',
+        'x = "é"; y = __name__\nif __name__=="__main__":',
+    ],
+)
+def test_a_program_is_the_main_one_and_starts_itself(tmp_path: Path, guard: str) -> None:
+    text = f"def main():\n    print('once')\n{guard}\n    main()\n"
+    image = build(tmp_path, {"app.py": text}, source=True)
+    packed = image.files["app.py"].decode()
+    assert image.manifest["script"] is True
+    assert '"__main__"' in packed.split("\n")[-3]
+    assert packed.count("\n") == text.count("\n")
+    assert len(re.findall("__name__", packed)) == len(re.findall("__name__", text)) - 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def main():\n    pass\n",
+        "print(__name__)\n",
+        "if __name__ != '__main__':\n    pass\n",
+        "def f():\n    if __name__ == '__main__':\n        pass\n",
+        "'''\nif __name__ == '__main__':\n'''\n",
+    ],
+)
+def test_any_other_program_is_a_module_and_stays_as_it_is(tmp_path: Path, text: str) -> None:
+    image = build(tmp_path, {"app.py": text}, source=True)
+    assert "script" not in image.manifest
+    assert image.files["app.py"].decode() == text
+
+
+def test_a_module_that_is_imported_is_not_the_main_one(tmp_path: Path) -> None:
+    part = "if __name__ == '__main__':\n    1 / 0\n"
+    image = build(tmp_path, {"app.py": "import part\n", "part.py": part}, source=True)
+    assert image.files["part.py"].decode() == part
+    assert "script" not in image.manifest

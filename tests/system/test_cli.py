@@ -142,6 +142,19 @@ def test_run_shows_the_output_and_passes_the_exit_code_on(
     assert "ValueError: this app is broken" in failed.out
 
 
+@pytest.mark.parametrize("where", [(), ("-d", "host")], ids=["device", "host"])
+def test_a_script_is_the_main_program_and_starts_itself_once(
+    bench: SimulatedDevice, app: App, where: tuple[str, ...]
+) -> None:
+    text = "async def main():\n    print('once')\nif __name__ == '__main__':\n"
+    script = app("script", f"import asyncio\n{text}    asyncio.run(main())\n")
+    assert bench.kod("run", *where, script).out == "once\n"
+    plain = app(
+        "plain", "def main():\n    print('once')\nif __name__ == '__main__':\n    main()\n"
+    )
+    assert bench.kod("run", *where, plain).out == "once\n"
+
+
 @pytest.mark.parametrize("where", ["tcp", "console"])
 def test_a_run_that_prints_more_than_the_line_carries_says_what_is_missing(
     bench: SimulatedDevice, app: App, where: str

@@ -6,7 +6,19 @@ import sys
 
 import kodkod
 from harness import raises
-from kernel_lab import core, ended, from_files, kernel_test, log, settle, started, whole
+from kernel_lab import (
+    ROOT,
+    core,
+    ended,
+    from_files,
+    kernel_test,
+    log,
+    settle,
+    started,
+    whole,
+    write,
+)
+from kodkod.apps import loader
 from kodkod.services import ServiceProvider, ServiceSelector, registry
 
 
@@ -470,6 +482,17 @@ async def test_scripts_run_unchanged(kernel):
     )
     await ended(app, "ended", 0)
     assert log("script") == "('x', 2)"
+
+
+@kernel_test
+async def test_a_script_that_starts_itself_is_not_started_again(kernel):
+    text = "def main():\n    print('once')\nmain()\n"
+    app = kernel.app("script")
+    write(ROOT + "/apps/script/prog.py", text)
+    loader.assign(app, ROOT + "/apps/script")
+    kernel.start(app, loader.main(app, "prog", script=True))
+    await ended(app, "ended", 0)
+    assert log("script") == "once"
 
 
 @kernel_test

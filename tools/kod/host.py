@@ -44,7 +44,8 @@ def run(image: Image, arguments: list[str], heap: str | None = None) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         command += ["-m", "kodkod.port.run_host", str(library_folder), folder]
-        return _wait([*command, image.manifest["entry"], *arguments], library_folder)
+        kind = "script" if image.manifest.get("script") else "module"
+        return _wait([*command, image.manifest["entry"], kind, *arguments], library_folder)
 
 
 def _wait(command: list[str], folder: Path) -> int:

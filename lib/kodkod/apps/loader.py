@@ -198,8 +198,9 @@ def _open(*args, **options):
     return real("kodkod.apps.files", True).open_file(*args, **options)
 
 
-async def main(app, entry, args=()):
-    """The main task of an app that is a module: its body, then its `main`, if it has one."""
+async def main(app, entry, args=(), script=False):
+    """The main task of an app that is a module: its body, then its `main`, if it has one and is
+    no script that starts itself."""
     app.loading = True
     result = None
     try:
@@ -210,7 +211,7 @@ async def main(app, entry, args=()):
         app.loading = False
     if app.run:
         result, app.run = app.run, None
-    elif hasattr(module, "main"):
+    elif not script and hasattr(module, "main"):
         result = module.main(*args)
     module = None
     if hasattr(result, "send") or type(result) is asyncio.Task:

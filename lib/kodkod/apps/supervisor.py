@@ -162,7 +162,8 @@ class Supervisor:
         if limit is not None:
             app.limit = limit
         args = chosen.get("args") or ()
-        self.kernel.start(app, loader.main(app, manifest["entry"], args))
+        coro = loader.main(app, manifest["entry"], args, manifest.get("script"))
+        self.kernel.start(app, coro)
 
     def _ended(self, app):
         slot = self.slots.get(app.name)

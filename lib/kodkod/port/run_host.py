@@ -1,5 +1,6 @@
 # `kod run -d host`: one app on this computer, under the kernel of the device.
-# Arguments: the library's folder, the app's folder, its entry module, the app's own arguments.
+# Arguments: the library's folder, the app's folder, its entry, whether that is a "script" or a
+# "module", the app's own arguments.
 
 import os
 import sys
@@ -26,14 +27,14 @@ async def _watch_stdin(kernel):
 
 def main():
     """Run the app; returns its exit code."""
-    folder, entry = sys.argv[2:4]
+    folder, entry, kind = sys.argv[2:5]
     kernel = kernels.start()
     app = kernel.app(entry)
     loader.assign(app, folder)
     app.data = os.getcwd()
     if os.getenv("KODKOD_STDIN"):
         kernel.task(kernel.system, _watch_stdin(kernel))
-    return kernels.run_first(app, loader.main(app, entry, sys.argv[4:]))
+    return kernels.run_first(app, loader.main(app, entry, sys.argv[5:], kind == "script"))
 
 
 sys.exit(main())

@@ -73,6 +73,7 @@ def _build(
         entry,
         files,
         mpy=MPY if has_mpy else None,
+        script=trace.modules[entry].is_script,
         permissions=home.permissions,
         settings=home.settings,
     )

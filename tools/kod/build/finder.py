@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import imports
+from . import imports, script
 from .device import Device
 from .errors import BuildError
 from .image import is_mpy
@@ -29,6 +29,7 @@ class Module:
     compiled: bytes | None = None
     place: Path | str | None = None  # the folder of its submodules, here or in a package
     is_local: bool = True
+    is_entry: bool = False  # the program itself
 
     @property
     def target(self) -> str:
@@ -45,9 +46,15 @@ class Module:
         return self.name if self.is_package else self.name.rpartition(".")[0]
 
     @property
+    def is_script(self) -> bool:
+        """Whether it starts itself, where it asks for `__main__`."""
+        return bool(self.is_entry and self.source and script.guards(self.source.tree))
+
+    @property
     def text(self) -> str:
         assert self.source
-        return imports.absolute(self.source.text, self.source.imports, self.package)
+        text = imports.absolute(self.source.text, self.source.imports, self.package)
+        return script.as_main(text, script.guards(self.source.tree)) if self.is_entry else text
 
 
 @dataclass
@@ -66,7 +73,7 @@ class Finder:
 
     def entry(self, name: str) -> Module:
         """The program itself, which the modules that it imports may import too."""
-        module = Module(name, source=self._source(self.program))
+        module = Module(name, source=self._source(self.program), is_entry=True)
         self._found[name] = module
         return module
 

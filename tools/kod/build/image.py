@@ -47,10 +47,12 @@ def make_image(
     files: Mapping[str, bytes],
     *,
     mpy: Sequence[int] | None,
+    script: bool = False,
     permissions: Sequence[str] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Image:
-    """Puts files together; `entry` is the module that the device starts."""
+    """Puts files together; `entry` is the module that the device starts. A `script` has no main
+    that is to be called after its body."""
     for name in files:
         check_name(name)
     entries = len(files) + 1 + len({folder for name in files for folder in _folders(name)})
@@ -69,6 +71,8 @@ def make_image(
         "permissions": None if permissions is None else sorted(set(permissions)),
         "settings": dict(settings or {}),
     }
+    if script:
+        manifest["script"] = True
     try:
         head = json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
     except TypeError as error:
