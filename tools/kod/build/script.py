@@ -1,5 +1,8 @@
-"""A program that asks `if __name__ == "__main__":`. On a device its name is that of its file; it is
-the main program all the same, as it is under `mpremote run`."""
+"""A program that asks `if __name__ == "__main__":`.
+
+On a device its name is that of its file; it is the main program all the same, as it is under
+`mpremote run`.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,11 @@ def guards(tree: ast.Module | None) -> list[ast.Name]:
     found = []
     for node in tree.body if tree else []:
         test = node.test if isinstance(node, ast.If) else None
-        if (
-            isinstance(test, ast.Compare)
-            and len(test.ops) == 1
-            and isinstance(test.ops[0], ast.Eq)
-        ):
-            sides = test.left, test.comparators[0]
+        if isinstance(test, ast.Compare) and [type(one) for one in test.ops] == [ast.Eq]:
+            sides = test.left, *test.comparators
             names = [one for one in sides if isinstance(one, ast.Name) and one.id == "__name__"]
-            texts = [one for one in sides if getattr(one, "value", None) == "__main__"]
-            found += names if names and texts else []
+            if names and any(getattr(one, "value", None) == "__main__" for one in sides):
+                found += names
     return found
 
 
