@@ -241,8 +241,9 @@ if len(sys.argv) > 1 and sys.argv[1] == "kernel":
     import kodkod
 
     async def both():
-        kodkod.spawn(provide)
+        provider = kodkod.spawn(provide)
         await main()
+        await provider.stop()
 
     kodkod.run(both)
 else:

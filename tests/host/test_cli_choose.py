@@ -10,13 +10,15 @@ import subprocess
 import threading
 from pathlib import Path
 
+import link_lab
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kod import choose, config, discover, library, micropython
+from kod import Device, choose, config, discover, library, micropython
 from kod.config import Known
 from kod.errors import BadInput, NotAllowed, NotThere, UserError
 from kodkod import message
+from kodkod.errors import AuthFailed
 
 KEY = "00112233445566778899aabbccddeeff"
 DESK = Known("aabbccddeeff", "desk", KEY, "10.0.0.5", 9190)
@@ -77,6 +79,20 @@ def test_two_devices_of_one_name_are_told_apart_by_id() -> None:
     with pytest.raises(NotThere, match=r"2 devices are called 'desk': desk \(998877665544"):
         choose.target("desk")
     assert choose.target("998877665544").known == OTHER_DESK
+
+
+def test_of_several_devices_of_one_name_each_has_a_label_of_its_own() -> None:
+    know(DESK, OTHER_DESK, PORCH)
+    labels = choose.labels(choose.targets([], every=True))
+    assert sorted(labels) == [f"desk ({OTHER_DESK.id})", f"desk ({DESK.id})", "porch"]
+    with pytest.raises(NotThere, match=r"choose with -d ID$"):
+        choose.target("desk")
+
+
+def test_a_device_that_is_named_twice_is_meant_once() -> None:
+    know(DESK, PORCH)
+    both = choose.targets(["desk", "porch", DESK.id, "desk"])
+    assert [one.known for one in both] == [DESK, PORCH]
 
 
 def test_an_id_that_begins_two_is_not_guessed() -> None:
@@ -319,3 +335,37 @@ def test_a_device_that_moved_is_found_by_its_id(
     assert again
     assert (again.host, again.port, again.key) == ("10.0.0.77", 9999, KEY)
     assert choose.find_again(PORCH) is None
+
+
+def test_a_device_whose_address_another_has_now_is_found_by_its_id(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other, desk = link_lab.Device(key=bytes(16)), link_lab.Device()
+    heard: list[discover.Found] = []
+    monkeypatch.setattr(discover, "scan", lambda seconds, until: heard)
+    try:
+        known = Known(DESK.id, "desk", link_lab.KEY.hex(), "127.0.0.1", other.port)
+        know(known)
+        with pytest.raises(AuthFailed):
+            Device.find("desk")
+        heard.append(discover.Found("desk", DESK.id, "esp32", "0.1.0", "127.0.0.1", desk.port))
+        with Device.find("desk") as device:
+            assert device.address == f"127.0.0.1:{desk.port}"
+    finally:
+        other.stop()
+        desk.stop()
+
+
+def test_of_several_that_bear_a_name_the_one_is_meant_whose_key_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    know(PORCH)  # it bears another name now
+    heard = [
+        discover.Found("attic", "000000000001", "esp32", "0.1.0", "10.0.0.1", 9190),
+        discover.Found("attic", PORCH.id, "esp32", "0.1.0", "10.0.0.2", 9190),
+    ]
+    monkeypatch.setattr(discover, "scan", lambda seconds, until: heard)
+    assert choose.target("attic").known.host == "10.0.0.2"
+    heard.pop()
+    with pytest.raises(NotAllowed, match="its key is not known here"):
+        choose.target("attic")

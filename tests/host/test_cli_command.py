@@ -76,6 +76,8 @@ def test_every_verb_has_help_and_json(capsys: pytest.CaptureFixture[str], verb: 
         (["devices", "add", "1.2.3.4", "--key", "00"], "kod: --key is missing or is not 32 hex"),
         (["list", "--", "x"], "kod: list: takes no arguments behind --"),
         (["devices", "use"], "kod: devices use is followed by a device"),
+        (["ping", "-n", "0"], "kod: ping: argument -n/--count: '0' is no number from 1 up"),
+        (["ping", "-d", "bogus://x"], "kod: bogus://x is no URL that pyserial knows"),
     ],
 )
 def test_wrong_usage_is_one_line_and_2(
@@ -96,6 +98,8 @@ def test_wrong_usage_is_one_line_and_2(
         (["list"], "kod: no device is known here and none was heard; kod simulate starts one"),
         (["list", "--all"], "kod: no device is known here and none was heard"),
         (["devices", "forget", "x"], "kod: no device 'x' is known here; kod devices lists them"),
+        (["devices", "add", "127.0.0.1:1", "--key", "0" * 32], "kod: nothing answers at 127.0.0"),
+        (["scan", "x", "--timeout", "50ms"], "kod: no device 'x' was heard; kod scan shows"),
         (["simulate", "--stop"], "kod: no simulated device runs on "),
     ],
 )
@@ -132,13 +136,21 @@ def test_a_serial_port_where_no_kodkod_answers_is_one_line_and_3(
     assert err.count("\n") == 1
 
 
-def test_an_error_is_json_too(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = said(capsys, "devices", "forget", "x", "--json")
-    assert json.loads(out) == {
-        "code": code,
-        "error": "no device 'x' is known here; kod devices lists them",
-        "type": "NotThere",
-    }
+@pytest.mark.parametrize(
+    ("argv", "error"),
+    [
+        (["devices", "forget", "x"], "no device 'x' is known here; kod devices lists them"),
+        (
+            ["scan", "x", "--timeout", "50ms"],
+            "no device 'x' was heard; kod scan shows those that are",
+        ),
+    ],
+)
+def test_an_error_is_json_too(
+    capsys: pytest.CaptureFixture[str], argv: list[str], error: str
+) -> None:
+    code, out, err = said(capsys, *argv, "--json")
+    assert json.loads(out) == {"code": code, "error": error, "type": "NotThere"}
     assert err.startswith("kod: ")
 
 

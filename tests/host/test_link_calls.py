@@ -224,6 +224,16 @@ def test_burst_beyond_the_devices_queue_is_counted(test: link.RemoteService) -> 
     assert len(got) >= 64
 
 
+def test_what_was_dropped_is_said_before_what_came_after_it(test: link.RemoteService) -> None:
+    # Also when the resource is closed before anything of it was sent.
+    handle = test.call("open")
+    stream = test.notifications(handle)
+    test.call("notify", [handle, 0, 500, True])
+    first, *_, last = ((stream.lost, number) for number in stream)
+    assert last[1] == 499
+    assert first[1] == 0 or first[0] == last[0] > 0
+
+
 def test_flood_is_bounded_and_counted(test: link.RemoteService) -> None:
     handle = test.call("open")
     stream = test.notifications(handle)

@@ -248,10 +248,11 @@ def test_what_a_bare_repl_gets_is_harmless() -> None:
     assert all(byte == 0 or 32 <= byte < 127 for byte in mute.written)
 
 
-def test_unplugged_while_connecting() -> None:
+@pytest.mark.parametrize("kind", [OSError, TypeError])
+def test_unplugged_while_connecting(kind: type[Exception]) -> None:
     class Gone(Mute):
         def read(self) -> bytes:
-            raise OSError("device disconnected")
+            raise kind("device disconnected")
 
     with pytest.raises(link.LinkLost, match="disconnected"):
         link.connect_console(Gone(), "ttyX")

@@ -11,7 +11,8 @@ from concurrent.futures import Future
 import pytest
 from kod import link
 from kodkod.errors import KodkodError
-from link_lab import DEEP, Cut, Device, Middle, service, until
+from link_lab import DEEP, Device, service, until
+from middle import Counter, Cutter, Middle
 
 
 @pytest.fixture(scope="module")
@@ -40,34 +41,6 @@ def work(connection: link.Connection) -> int:
         opened.call("notify", [handle, 0, 3, True])
         assert list(stream) == [0, 1, 2]
         return int(opened.call("echo", [4711]))
-
-
-class Cutter:
-    """Cuts the line after a number of pieces in one direction."""
-
-    def __init__(self, way: str, left: int, part: bool) -> None:
-        self.way = way
-        self.left = left
-        self.part = part
-
-    def __call__(self, way: str, data: bytes) -> bytes | None:
-        if way != self.way:
-            return data
-        self.left -= 1
-        if self.left >= 0:
-            return data
-        if self.part:
-            raise Cut(data[: len(data) // 2])
-        return None
-
-
-class Counter:
-    def __init__(self) -> None:
-        self.counts = {"up": 0, "down": 0}
-
-    def __call__(self, way: str, data: bytes) -> bytes:
-        self.counts[way] += 1
-        return data
 
 
 @pytest.mark.parametrize("part", [False, True], ids=["between", "within"])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import re
 import select
+import signal
+import struct
 import subprocess
 import sys
 import termios
 import threading
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -113,6 +116,18 @@ class Talk:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
+
+    @contextmanager
+    def frozen(self) -> Iterator[Callable[[], int]]:
+        """The device does nothing meanwhile; yields how many bytes wait in its receive ring."""
+        pid = self.desk.run_json["device_pid"]
+        ring = os.open(f"/proc/{pid}/fd/0", os.O_RDONLY)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield lambda: struct.unpack("i", fcntl.ioctl(ring, termios.FIONREAD, bytes(4)))[0]
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            os.close(ring)
 
 
 @contextmanager
@@ -230,6 +245,11 @@ class Person:
 
     def __exit__(self, *exc: object) -> None:
         os.close(self._fd)
+
+    def asks(self, data: bytes, answer: str = "") -> None:
+        """Sends bytes and waits for what answers them."""
+        os.write(self._fd, data)
+        self.sees(answer)
 
     def sends(self, data: bytes) -> None:
         """Sends bytes and does not look at the answer."""

@@ -142,6 +142,20 @@ def test_run_shows_the_output_and_passes_the_exit_code_on(
     assert "ValueError: this app is broken" in failed.out
 
 
+@pytest.mark.parametrize("where", ["tcp", "console"])
+def test_a_run_that_prints_more_than_the_line_carries_says_what_is_missing(
+    bench: SimulatedDevice, app: App, where: str
+) -> None:
+    device = bench.settings["id"] if where == "tcp" else bench.run_json["console"]
+    flood = app("flood", "for n in range(500): print('line', n)\n")
+    run = bench.kod("run", flood, "-d", device)
+    numbers = [int(line.split()[1]) for line in run.out.splitlines()]
+    lost = sum(map(int, re.findall(r"\.\.\. (\d+) lines lost", run.err)))
+    assert lost > 0
+    assert len(numbers) + lost == 500
+    assert numbers[-1] == 499
+
+
 def test_run_stops_with_ctrl_c_and_leaves_nothing(bench: SimulatedDevice, app: App) -> None:
     with bench.popen("run", str(app("ticker", TICKER)), "a", "b") as running:
         assert "tick 0 a b" in running.stdout.readline()
@@ -170,7 +184,16 @@ def test_ping_info_and_devices(bench: SimulatedDevice) -> None:
 
 
 @pytest.mark.parametrize(
-    "form", ["bench", "{id}", "127.0.0.1:{port}", "sim", "localhost:{port}", "{console}"]
+    "form",
+    [
+        "bench",
+        "{id}",
+        "127.0.0.1:{port}",
+        "sim",
+        "localhost:{port}",
+        "{console}",
+        "alt://{console}",
+    ],
 )
 def test_every_form_of_d_reaches_it(bench: SimulatedDevice, form: str) -> None:
     spec = form.format(**bench.settings, console=bench.run_json["console"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from console_lab import DEEP, Person, Talk, talking
+from simulated_device import until
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +34,21 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "big").write_bytes(random.Random(3).randbytes(60_000))
     (tmp_path / "huge.py").write_text(f"MUCH = {'x' * 60_000!r}\n")
     (tmp_path / "loop.py").write_text("while True:\n    pass\n")
+    (tmp_path / "package.json").write_text('{"urls": [["huge.py", "huge.py"]], "version": "1"}')
     (tmp_path / "waits.py").write_text(
         "import asyncio\nprint('waiting')\nasyncio.run(asyncio.Event().wait())\n"
+    )
+    (tmp_path / "tidies.py").write_text(
+        "import asyncio\nasync def main():\n    try:\n        await asyncio.sleep(60)\n"
+        "    finally:\n        await asyncio.sleep_ms(400)\nasyncio.run(main())\n"
+    )
+    (tmp_path / "stays.py").write_text(
+        "import asyncio\nasync def main():\n    while True:\n        try:\n"
+        "            await asyncio.sleep(60)\n        except asyncio.CancelledError:\n"
+        "            pass\nasyncio.run(main())\n"
+    )
+    (tmp_path / "busy.py").write_text(
+        "import asyncio\nasync def main():\n    while True:\n        pass\nasyncio.run(main())\n"
     )
     (tmp_path / "prints.py").write_text("while True:\n    print('x' * 70)\n")
     return tmp_path
@@ -50,13 +65,35 @@ WORK: dict[str, tuple[str, ...]] = {
     "exec that sleeps": ("exec", "gone = 1\nimport time\ntime.sleep(60)"),
     "exec that prints": ("run", "{folder}/prints.py"),
     "run of asyncio.run": ("run", "{folder}/waits.py"),
+    "run of asyncio.run that tidies up": ("run", "{folder}/tidies.py"),
+    "run of asyncio.run that is busy": ("run", "{folder}/busy.py"),
     "copy in": ("fs", "cp", "{folder}/big", ":big"),
     "copy out": ("fs", "cp", ":lib/kodkod/apps/scheduler.mpy", "{folder}/back"),
     "mount, idle": ("mount", "{folder}", "exec", "import time; time.sleep(60)"),
     "mount, import": ("mount", "{folder}", "exec", "gone = 1\nimport huge, loop"),
     "mount, read": ("mount", "{folder}", "exec", "while True: open('huge.py').read(999)"),
+    "mount, import in asyncio.run": ("mount", "{folder}", "exec", "import waits, huge"),
     "many commands": (*["exec", "gone = 1"] * 500,),
 }
+
+
+if DEEP:
+    # It takes the 2 s that it is given, and 2 s more when it is reset.
+    WORK["run of asyncio.run that does not end"] = ("run", "{folder}/stays.py")
+    for _verb in (
+        ("eval", "sum(range(100000))"),
+        ("fs", "ls", ":lib/kodkod/apps"),
+        ("fs", "cat", ":lib/kodkod/apps/scheduler.mpy"),
+        ("fs", "mkdir", ":made", "+", "fs", "rm", "-r", ":made"),
+        ("fs", "cp", "-r", "{folder}", ":copied", "+", "fs", "rm", "-r", ":copied"),
+        ("fs", "touch", ":touched", "+", "fs", "rm", ":touched"),
+        ("fs", "sha256sum", ":lib/kodkod/apps/scheduler.mpy"),
+        ("fs", "tree", ":lib"),
+        ("df",),
+        ("soft-reset",),
+        ("mip", "install", "--target", "/mip", "{folder}/package.json"),
+    ):
+        WORK[" ".join(_verb)] = _verb
 
 
 @pytest.mark.parametrize("work", WORK)
@@ -110,6 +147,57 @@ def test_a_repl_with_a_mounted_folder_is_killed(talk: Talk, folder: Path) -> Non
         process.wait()
         os.close(slave)
     works(talk)
+
+
+# What mpremote exec sends, and what of the answer it waits for.
+STEPS = (
+    (b"\r\x03", r">>> \r\n>>> $"),
+    (b"\r\x01", r"raw REPL; CTRL-B to exit\r\n>$"),
+    (b"\x04", r"soft reboot\r\nraw REPL; CTRL-B to exit\r\n>$"),
+    (b"\x05A\x01", r"R\x01.\x00\x01$"),
+    (b"gone = 1\nimport time; time.sleep(60)".ljust(128), r"\x01$"),
+    (b"\x04", r"\x04$"),
+)
+
+
+@pytest.mark.parametrize("first", range(len(STEPS)))
+@pytest.mark.parametrize("second", range(3) if DEEP else [0])
+def test_the_answer_to_one_that_is_gone_is_not_taken_for_another(
+    talk: Talk, first: int, second: int
+) -> None:
+    last = STEPS[first][0]
+    more = b"".join(data for data, _ in STEPS[:second])
+    with contextlib.ExitStack() as stack:
+        with Person(talk.port) as one:
+            one.types("\x03\x04", r"soft reboot\r\n[^>]*>>> $")
+            for data, answer in STEPS[:first]:
+                one.asks(data, answer)
+            # A device that is slow: the answer to this comes when the next one is there.
+            unread = stack.enter_context(talk.frozen())
+            left = unread() + len(last + more)
+            one.asks(last)
+        with Person(talk.port) as two:
+            two.asks(more)
+        process = talk.start_mpremote("exec", "print(6 * 7, 'gone' in globals())")
+        until(lambda: unread() == left + 4)  # it waits for an answer
+    assert process.communicate(timeout=30)[0] == b"42 False\r\n"
+    assert process.returncode == 0
+
+
+def test_ctrl_c_ends_asyncio_run_and_not_the_device(talk: Talk, folder: Path) -> None:
+    # Whatever mpremote's file system has set a Ctrl-C to.
+    code = "import asyncio, huge\nprint(1)\nasyncio.run(asyncio.Event().wait())"
+    late = "import asyncio\nasync def main():\n import huge\n print(1)\n await asyncio.sleep(60)\n"
+    before = talk.desk.run_json["device_pid"]
+    for program in (code, late + "asyncio.run(main())"):
+        process = talk.start_mpremote("mount", folder, "exec", program)
+        assert process.stdout
+        while process.stdout.readline() != b"1\r\n":
+            assert process.poll() is None
+        process.kill()
+        process.communicate()
+        works(talk)
+    assert talk.desk.run_json["device_pid"] == before
 
 
 def cut_short(talk: Talk, data: bytes) -> None:

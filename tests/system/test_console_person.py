@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from console_lab import Person, Talk, talking
+from console_lab import DEEP, Person, Talk, talking
 from simulated_device import until
 
 BANNER = r"MicroPython [^\r]* with Kodkod\r\nType \"help\(\)\" for more information.\r\n>>> $"
@@ -102,6 +104,21 @@ def test_ctrl_c_cancels_what_asyncio_run_waits_for(person: Person, talk: Talk) -
     assert "KeyboardInterrupt" in person.types("\x03")
 
 
+def test_ctrl_c_interrupts_a_step_of_asyncio_run_that_never_pauses(
+    person: Person, talk: Talk
+) -> None:
+    before = talk.posts()
+    person.types("import asyncio, time\r")
+    for busy in ("while True: pass", "time.sleep(60)"):
+        person.types("async def main():\r", r"\.\.\. {5}$")
+        person.types(busy + "\r", r"\.\.\. +$")
+        person.types("\r")
+        person.types("asyncio.run(main())\r", r"\r\n$")
+        assert "KeyboardInterrupt" in person.types("\x03")
+        assert person.types("6 * 7\r").endswith("\r\n42\r\n>>> ")
+    until(lambda: talk.posts()["ann"] > before["ann"])
+
+
 def test_ctrl_d_resets_the_namespace(person: Person) -> None:
     person.types("kept = 1\r")
     assert "MPY: soft reboot" in person.types("\x04", BANNER)
@@ -156,6 +173,36 @@ def test_lines_that_found_no_room_while_a_tool_used_the_line_are_counted(
     talk.link.uninstall("flood")
 
 
+@pytest.mark.parametrize("times", [20 if DEEP else 2])
+def test_ctrl_d_at_the_prompt_of_mpremote_mounts_its_folder_again(
+    talk: Talk, tmp_path: Path, times: int
+) -> None:
+    (tmp_path / "near.py").write_text("print('near', 6 * 7)\n")
+    (tmp_path / "babble.py").write_text(
+        "import asyncio\nasync def main():\n    while True:\n"
+        "        print('and so on')\n        await asyncio.sleep_ms(10)\n"
+    )
+    master, slave = os.openpty()
+    with talk.link.run(tmp_path / "babble.py"), Person.at(master) as person:
+        process = subprocess.Popen(
+            [*talk.command, "mount", str(tmp_path), "repl"],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+        )
+        os.close(slave)
+        try:
+            person.sees(r"Type \"help\(\)\"")  # by then a key is a key there
+            for _ in range(times):
+                person.types("\x04", r"Remount local directory [^\r]*\r\n")
+                person.types("import near\r", r"near 42\r\n")
+            os.write(master, b"\x1d")
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+
 def test_typed_code_has_a_limit_of_its_own(talk: Talk, tmp_path_factory) -> None:
     settings = talk.desk.folder / "kodkod.json"
     text = settings.read_text()
@@ -182,6 +229,39 @@ def test_a_restart_asked_for_at_the_prompt_is_a_real_one(talk: Talk) -> None:
         until(lambda: talk.desk.run_json["device_pid"] != before)
     until(lambda: talk.desk.states().get("ann") == "running")
     talk.link = talk.desk.connect()
+
+
+def test_mpremotes_prompt_with_a_folder_that_stays_mounted_over_ctrl_d(
+    talk: Talk, tmp_path: Path
+) -> None:
+    (tmp_path / "near.py").write_text("WHAT = 'before'\n")
+    (tmp_path / "slow.py").write_text(
+        "import asyncio\n"
+        "async def main():\n"
+        "    try:\n"
+        "        await asyncio.sleep(60)\n"
+        "    finally:\n"
+        "        await asyncio.sleep_ms(400)\n"
+        "task = asyncio.create_task(main())\n"
+    )
+    master, slave = os.openpty()
+    command = [*talk.command, "mount", str(tmp_path), "repl"]
+    mpremote = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    with talk.going_on(), Person.at(master) as person:
+        try:
+            person.sees(BANNER)
+            assert person.types("import near, slow; near.WHAT\r").endswith("'before'\r\n>>> ")
+            (tmp_path / "near.py").write_text("WHAT = 'after'\n")
+            # The reset takes a while, and mpremote waits 0.1 s for it to begin.
+            person.types("\x04", r"soft reboot[^>]*>>> \r\nRemount local directory .*\r\n>>> $")
+            assert person.types("import near; near.WHAT\r").endswith("'after'\r\n>>> ")
+            person.sends(b"\x1d")
+            assert mpremote.wait(10) == 0
+        finally:
+            mpremote.kill()
+            mpremote.wait()
+    assert talk.mpremote("exec", "import os; print(os.getcwd())") == "/\n"
 
 
 def test_input_asks_the_person(talk: Talk) -> None:

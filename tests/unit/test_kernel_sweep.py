@@ -57,6 +57,25 @@ class Strike:
         micropython.schedule(self.again, None)
 
 
+class Starve(Strike):
+    """From the n-th jump to the next, no memory can be had."""
+
+    def tick(self, _):
+        kernel = self.kernel
+        self.left -= 1
+        app = kernel.current
+        if self.struck:
+            micropython.heap_unlock()
+            return
+        if not self.on:
+            return
+        if self.left <= 0 and app and app.name == self.name:
+            self.on = False
+            self.struck = True
+            micropython.heap_lock()
+        micropython.schedule(self.again, None)
+
+
 class Provider(ServiceProvider):
     def __init__(self, selector=SELECTOR):
         super().__init__("sweep", 1, 0)
@@ -148,13 +167,18 @@ class Peers:
 async def sweep(kernel, operation, victim="victim", prepare=None):
     """Run `await operation(strike, peers, prepared)` as the app `victim`, struck at the first
     jump, at the second, and so on until it gets through."""
+    await sweep_with(Strike, "runaway", kernel, operation, victim, prepare)
+    await sweep_with(Starve, "memory", kernel, operation, victim, prepare)
+
+
+async def sweep_with(kind, reason, kernel, operation, victim, prepare):
     peers = Peers(kernel)
     await peers.start()
     n = 0
     ended = []
     while True:
         n += 1
-        strike = Strike(kernel, victim, n)
+        strike = kind(kernel, victim, n)
 
         async def main():
             prepared = await prepare(peers) if prepare else None
@@ -167,15 +191,22 @@ async def sweep(kernel, operation, victim="victim", prepare=None):
         await settle(2)
         if app.reason not in ended:
             ended.append(app.reason)
-        assert app.reason in ("runaway", "ended", "stopped"), (n, app.reason, log("victim"))
+        if kind is Starve and peers.home.reason == "memory":
+            # What could not be had was the peer's own, and its end is the victim's next error.
+            whole(kernel)
+            peers = Peers(kernel)
+            await peers.start()
+            continue
+        assert app.reason in (reason, "ended", "stopped"), (n, app.reason, log("victim"))
         whole(kernel, apps=[peers.home])
         if n % 10 == 0 or not strike.struck:
             await peers.check()
         if not strike.struck:
             break
         assert n < 5000
-    if "runaway" not in ended and victim == "victim":
+    if reason not in ended and kind is Strike:
         raise AssertionError("no interrupt ever came through")
+    await peers.home.stop()
     logs.native(n, "jumps", ended)
 
 
@@ -404,7 +435,7 @@ async def test_imports(kernel):
         app = from_files(kernel, "victim", files)
         app.limit = 0
         app.modules["hook"] = Hook
-        app.names.add("hook")
+        app.names.append("hook")
         await app.wait()
         assert app.reason in ("runaway", "ended"), (n, log("victim"))
         whole(kernel)

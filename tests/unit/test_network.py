@@ -7,6 +7,7 @@ import os
 from kodkod import port
 from kodkod.services import ServiceClient, ServiceResourceProxy, ServiceSelector
 from kodkod.system import settings as files
+from kodkod.system import wifi
 from kodkod.system.provider import SystemProvider
 from kodkod.system.wifi import Wifi
 
@@ -21,6 +22,8 @@ class FakeRadio:
         self.joined = None
         self.tried = []
         self.fails = 0  # how often connect raises
+        self.state = 1001
+        self.is_active = False
 
     def active(self, on):
         self.is_active = on
@@ -38,6 +41,9 @@ class FakeRadio:
 
     def isconnected(self):
         return self.joined in self.reach
+
+    def status(self):
+        return self.state
 
     def ifconfig(self):
         return ("192.0.2.7", "255.255.255.0", "192.0.2.1", "192.0.2.1")
@@ -58,7 +64,7 @@ class Lab:
         self.radio = radio
         settings = {"name": "lab", "port": 9190, "wifi": wifi}
         self.said = []
-        self.wifi = Wifi(settings, radio, self.said.append)
+        self.wifi = Wifi(settings, lambda: radio, self.said.append)
         self.provider = SystemProvider("network", 4, settings, self.wifi)
 
     async def __aenter__(self):
@@ -91,6 +97,40 @@ async def test_a_driver_that_refuses_is_asked_again():
     async with Lab([["home", "secret"]], radio) as lab:
         await up(lab.wifi)
         assert len(radio.tried) == 2
+
+
+async def test_a_radio_without_memory_is_asked_again_and_the_log_says_why():
+    radio = FakeRadio({"home": "secret"})
+    radio.fails = 1
+    async with Lab([["home", "secret"]], radio) as lab:
+        await up(lab.wifi)
+        assert lab.said[0] == "does not get into network 'home': Wifi Internal State Error"
+
+
+async def test_without_a_known_network_the_radio_is_left_alone():
+    radio = FakeRadio({"home": "secret"})
+    async with Lab([], radio) as lab:
+        await asyncio.sleep_ms(20)
+        assert (radio.is_active, lab.wifi.radio) == (False, None)
+        assert (await lab.call("info"))["up"] is False
+        lab.wifi.settings["wifi"] = [["home", "secret"]]
+        lab.wifi.changed.set()
+        await up(lab.wifi)
+        assert radio.is_active
+
+
+async def test_a_wrong_password_and_a_missing_network_are_said_once():
+    wifi.JOIN_LOOKS = 1
+    radio = FakeRadio({"home": "secret"})
+    radio.state = 202
+    try:
+        async with Lab([["home", "wrong"]], radio) as lab:
+            while len(radio.tried) < 3:
+                lab.wifi.changed.set()
+                await asyncio.sleep_ms(50)
+            assert lab.said == ["does not get into network 'home': the password is wrong"]
+    finally:
+        wifi.JOIN_LOOKS = 100
 
 
 class Told(ServiceResourceProxy):

@@ -31,15 +31,35 @@ class Target:
 def targets(specs: list[str], every: bool = False) -> list[Target]:
     """The devices of several -d, of --all, or the default one."""
     if every:
-        if specs:
-            raise BadInput("--all and -d exclude each other")
-        found = [Target(known) for known in config.devices() if _may_be_there(known)]
-        if not found:
-            raise NotThere(_none())
-        return found
+        return _all(specs)
     if not specs:
         specs = _of_project()
-    return [target(spec) for spec in specs] if specs else [_default()]
+    if not specs:
+        return [_default()]
+    found = []
+    for spec in specs:
+        one = target(spec)
+        if one not in found:  # named twice, it is meant once
+            found.append(one)
+    return found
+
+
+def _all(specs: list[str]) -> list[Target]:
+    if specs:
+        raise BadInput("--all and -d exclude each other")
+    found = [Target(known) for known in config.devices() if _may_be_there(known)]
+    if not found:
+        raise NotThere(_none())
+    return found
+
+
+def labels(chosen: list[Target]) -> list[str]:
+    """What to call each of several: its name, with the id where that alone tells them apart."""
+    names = [one.label for one in chosen]
+    return [
+        name if names.count(name) == 1 else f"{name} ({one.known.id or one.known.address})"
+        for name, one in zip(names, chosen, strict=True)
+    ]
 
 
 def target(spec: str) -> Target:
@@ -112,7 +132,9 @@ def _one_of(choices: list[config.Known], why: str) -> config.Known:
         return choices[0]
     shown = [f"{one.name} ({one.id}, {one.address})" for one in choices]
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise NotThere(f"{why}: {', '.join(shown)}; choose with -d NAME or -d ID")
+        alike = len({one.name for one in choices}) < len(choices)
+        how = "-d ID" if alike else "-d NAME or -d ID"
+        raise NotThere(f"{why}: {', '.join(shown)}; choose with {how}")
     for number, text in enumerate(shown, 1):
         print(f"  {number}  {text}", file=sys.stderr)
     print(f"{why}; which one? ", end="", file=sys.stderr, flush=True)
@@ -171,13 +193,16 @@ def _resolved(host: str) -> str:
 
 
 def _unknown_name(name: str) -> config.Known:
-    heard = discover.scan(SCAN_S, lambda one: one.name == name)
+    # Others may bear that name, too: the one whose key is known here is meant.
+    known = {one.id: one for one in config.devices()}
+    heard = discover.scan(SCAN_S, lambda one: one.name == name and one.id in known)
     match = [one for one in heard if name in (one.name, one.id)]
     if not match:
-        known = ", ".join(sorted({one.name for one in config.devices()})) or "none"
-        raise NotThere(f"no device '{name}' (known here: {known}); kod scan looks for more")
-    if known_there := config.by_id(match[0].id):
-        return replace(known_there, name=name, host=match[0].host, port=match[0].port)
+        names = ", ".join(sorted({one.name for one in known.values()})) or "none"
+        raise NotThere(f"no device '{name}' (known here: {names}); kod scan looks for more")
+    for one in match:
+        if one.id in known:
+            return replace(known[one.id], name=name, host=one.host, port=one.port)
     raise NotAllowed(
         f"'{name}' is at {match[0].host}, but its key is not known here; "
         "kod devices add ADDRESS --key KEY tells it"
@@ -186,7 +211,7 @@ def _unknown_name(name: str) -> config.Known:
 
 def find_again(known: config.Known) -> config.Known | None:
     """The device at its new address, when it is not at the one that was remembered."""
-    if known.is_simulated:
+    if known.is_simulated or not known.id:
         return None
     heard = discover.scan(SCAN_S, until=lambda one: one.id == known.id)
     match = next((one for one in heard if one.id == known.id), None)
@@ -205,6 +230,8 @@ def not_there(known: config.Known) -> UserError:
         )
     if known.is_simulated:
         return Unreachable(f"simulated device '{known.name}' runs but does not answer")
+    if not known.id:  # one that is being added
+        return NotThere(f"nothing answers at {known.address}; is it on, and in this network?")
     return NotThere(
         f"device '{known.name}' does not answer at {known.address}, and no beacon of it was "
         "heard; is it on, and in this network?"

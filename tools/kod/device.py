@@ -59,6 +59,11 @@ class Run:
         self.code: int | None = None
         self.reason: str | None = None
 
+    @property
+    def lost(self) -> int:
+        """How many of its lines were dropped: it prints more than the line carries."""
+        return self._stream.lost
+
     def __enter__(self) -> Run:
         return self
 
@@ -363,12 +368,19 @@ def _reach(target: choose.Target) -> tuple[Connection, config.Known]:
 
 def _dial(known: config.Known) -> tuple[Connection, config.Known]:
     """A connection, and the device with the address where it was found."""
+    from kodkod.errors import AuthFailed, Incompatible
+
     from kod.link import LinkLost
 
     deadline = time.monotonic() + _BOOT_S
     while known.host:
         try:
             return _connect(known), known
+        except (AuthFailed, Incompatible):  # another has that address now, if it is elsewhere
+            again = choose.find_again(known)
+            if again is None or again == known:
+                raise
+            return _connect(again), again
         except LinkLost:
             run = simulated.running(known.folder) if known.is_simulated else None
             if run is None or time.monotonic() > deadline:

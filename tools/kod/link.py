@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import logging
 import queue
+import random
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -42,6 +43,7 @@ CALL_MS = 10_000
 OPEN_MS = 5_000
 PING_S = 5.0  # without anything sent
 SILENT_S = 35.0  # more than the longest step that a device allows what a person types
+_AGAIN_S = (0.05, 0.1, 0.3)  # after which a device that hung up at the door is asked again
 _GRACE_S = 2.0  # for the device's own CallTimeout to arrive
 _CREDIT_EVERY = 8
 _KEPT = 4096  # notifications that nobody has taken, of one handle
@@ -51,6 +53,10 @@ _log = logging.getLogger("kod.link")
 
 class LinkLost(KodkodError):
     """The line to the device ended; what was under way may or may not have happened."""
+
+
+class _HungUp(LinkLost):
+    """The other end hung up before it had let this one in."""
 
 
 class Carrier(Protocol):
@@ -257,7 +263,9 @@ class Connection:
         except asyncio.TimeoutError:
             error = LinkLost(f"{self.where} did not answer within {self._timeout_ms} ms")
         except EOFError:
-            error = LinkLost(f"{self.where} ended the link")
+            error = self._hung_up(f"{self.where} ended the link")
+        except (ConnectionResetError, BrokenPipeError) as exc:
+            error = self._hung_up(f"{self.where}: {exc.strerror or exc}")
         except OSError as exc:
             error = LinkLost(f"{self.where}: {exc.strerror or exc}")
         except LinkLost as exc:
@@ -271,6 +279,9 @@ class Connection:
         self._finish(error)
         if carrier:
             await carrier.close()
+
+    def _hung_up(self, why: str) -> LinkLost:
+        return LinkLost(why) if self._ready.done() else _HungUp(why)
 
     def _finish(self, error: KodkodError) -> None:
         # Every wait ends here; whoever asks later finds `lost`.
@@ -668,7 +679,15 @@ def connect_tcp(host: str, port: int, key: bytes, timeout_ms: int = OPEN_MS) -> 
     """
     from kod import link_tcp
 
-    return Connection(lambda: link_tcp.connect(host, port, key), f"{host}:{port}", timeout_ms)
+    def connect() -> Connection:
+        return Connection(lambda: link_tcp.connect(host, port, key), f"{host}:{port}", timeout_ms)
+
+    for pause in _AGAIN_S:
+        try:
+            return connect()
+        except _HungUp:  # it had other strangers at the door
+            time.sleep(pause * random.uniform(0.5, 1.5))
+    return connect()
 
 
 def connect_console(

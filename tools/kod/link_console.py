@@ -103,9 +103,11 @@ class ConsoleCarrier:
                 data = self._stream.read()
                 if data:
                     self._loop.call_soon_threadsafe(self._feed, data)
-        except (OSError, EOFError) as exc:
+        except Exception as exc:
+            # pyserial has others, too, for a port that goes away while it is read.
+            end = exc if isinstance(exc, (OSError, EOFError)) else OSError(repr(exc))
             if not self._closing:
-                self._loop.call_soon_threadsafe(self._fail, exc)
+                self._loop.call_soon_threadsafe(self._fail, end)
 
     # The loop's
 

@@ -55,8 +55,9 @@ class App:
         self.kernel = kernel
         self.name = name
         self.gid = gid
-        self.tasks = set()  # what it lives by
-        self.background = set()  # what goes with it
+        # Dicts: a set of MicroPython that finds no memory to grow is broken for good.
+        self.tasks = {}  # what it lives by
+        self.background = {}  # what goes with it
         self.owned = []  # objects with close(), in the order they were taken
         self.changed = Signal()  # its tasks are all done; it has ended
         self.modules = {}
@@ -77,7 +78,7 @@ class App:
     @property
     def is_running(self):
         """False once everything it owned is closed."""
-        return self.reason is None
+        return self.code is None
 
     def own(self, thing):
         """Enter `thing` (it has a plain `close()`) into the record; returns it."""
@@ -99,7 +100,7 @@ class App:
 
     async def wait(self):
         """Wait for the end; returns the exit code."""
-        while self.reason is None:
+        while self.code is None:
             await self.changed.wait()
         return self.code
 

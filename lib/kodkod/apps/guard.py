@@ -46,9 +46,11 @@ class Guard:
         return ticks_diff(ticks_us(), kernel.began) > limit
 
     def fire(self):
-        """Called when `late`, by whoever sends the interrupt; False when two have not helped:
-        then the device restarts without the app."""
+        """Called when `late`, by whoever sends the interrupt. False: it is not to be sent; when
+        two have not helped the device restarts without the app."""
         self.app = app = self.kernel.current
+        if app.console and not app.console.is_due():
+            return False
         if self.fired < _GIVE_UP:
             self.fired += 2
             return True

@@ -60,11 +60,11 @@ def _replace(place, name, value):
 def assign(app, folder):
     """`app` lives in `folder`: its top-level modules and packages are its own."""
     app.dir = folder
-    app.names = {
+    app.names = [
         entry.split(".")[0]
         for entry in flash.listdir(folder)
         if "." not in entry or entry[-3:] == ".py" or entry[-4:] == ".mpy"
-    }
+    ]
 
 
 def path(app):
@@ -128,7 +128,7 @@ def _import_shared(app, name, args):
 
 def _import_new(app, name, top, args):
     # A module that the device has: one in Python is loaded once for each app, one in C is shared.
-    app.names.add(top)
+    app.names.append(top)
     mine = False
     try:
         module = _import_own(app, name, args)
@@ -138,7 +138,7 @@ def _import_new(app, name, top, args):
         return module
     finally:
         if not mine:
-            app.names.discard(top)
+            app.names.remove(top)
 
 
 def _import_own(app, name, args):
@@ -220,7 +220,7 @@ async def main(app, entry, args=()):
 _native_enqueue = asyncio.core.IOQueue._enqueue
 
 
-_pollable = set()  # types
+_pollable = {}  # types
 
 
 def _enqueue(queue, stream, index):
@@ -229,7 +229,7 @@ def _enqueue(queue, stream, index):
     if kind not in _pollable:
         select.poll().register(stream)
         if not isinstance(stream, io.IOBase):
-            _pollable.add(kind)
+            _pollable[kind] = True
     return _native_enqueue(queue, stream, index)
 
 

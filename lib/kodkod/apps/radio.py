@@ -17,11 +17,11 @@ class WLAN:
         return getattr(self._native, name)
 
     def active(self, on=None):
-        """Whether it is on; the station stays on."""
-        if on is None or self._shared:
+        """Whether it is on; the station stays on once it is."""
+        if on is None or (self._shared and not on):
             return self._native.active()
         owned = loader.kernel.current.owned
-        if on and self not in owned:
+        if on and not self._shared and self not in owned:
             owned.append(self)
         return self._native.active(on)
 

@@ -91,7 +91,7 @@ class Scheduler:
         self.shield += 1
         try:
             task = core.Task([coro, app], core.__dict__)
-            (app.background if background else app.tasks).add(task)
+            (app.background if background else app.tasks)[task] = True
             core._task_queue.push(task)
         finally:
             self.shield -= 1
@@ -129,38 +129,51 @@ class Scheduler:
         app.verdict = verdict
 
     async def _end(self, app, grace_ms):
-        for task in list(app.tasks):
-            task.cancel()
         deadline = ticks_add(ticks_ms(), grace_ms)
-        while app.tasks:
-            left = ticks_diff(deadline, ticks_ms())
-            if left <= 0:
-                logs.write(app, logs.ERROR, "not ended after {} ms: by force".format(grace_ms))
-                break
-            await app.changed.wait(left)
-        deadline = ticks_ms()
+        cancelled = False
+        while app.code is None:
+            try:  # whatever memory there is, it comes to its end
+                if not cancelled:
+                    for task in list(app.tasks):
+                        task.cancel()
+                    cancelled = True
+                while app.tasks:
+                    left = ticks_diff(deadline, ticks_ms())
+                    if left <= 0:
+                        text = "not ended after {} ms: by force".format(grace_ms)
+                        logs.write(app, logs.ERROR, text)
+                        break
+                    await app.changed.wait(left)
+                self._close_all(app)
+            except MemoryError:
+                upkeep.give_back()
+                await core.sleep_ms(0)
+        app.changed.set()
+        if app.on_end:
+            app.on_end(app)
+        if self.on_idle and len(self.apps) == 1:
+            self.on_idle()
+
+    def _close_all(self, app):
         registry.close_owned(app)
         app.reason = app.verdict[0]  # it makes no more tasks
         app.limit = _FORCE_MS
+        deadline = ticks_add(ticks_ms(), _FORCE_MS)
         for tasks in (app.tasks, app.background):
             while tasks:
-                self._drop(app, tasks.pop(), ticks_diff(ticks_ms(), deadline) < _FORCE_MS)
+                self._drop(app, tasks.popitem()[0], ticks_diff(deadline, ticks_ms()) > 0)
         for entry in list(core._io_queue.map.values()):  # of what could not be waited for
             if (entry[0] or entry[1]).coro[1] is app:
                 core._io_queue._dequeue(entry[2])
         while app.owned:
             self._close(app, app.owned.pop())
         logs.flush(app)
-        self.apps.remove(app)
         # Its parent and whoever else may keep the record, but not what the app was.
         app.modules = app.facades = app.names = app.path = app.main = app.run = None
         self.guard.app = None
+        if app in self.apps:
+            self.apps.remove(app)
         app.code = app.verdict[1]
-        app.changed.set()
-        if app.on_end:
-            app.on_end(app)
-        if self.on_idle and len(self.apps) == 1:
-            self.on_idle()
 
     def _drop(self, app, task, close):
         if task.done():
@@ -362,15 +375,17 @@ class Scheduler:
 
     def _forget(self, task, app):
         self._empty(task)
-        app.background.discard(task)
-        app.tasks.discard(task)
+        app.background.pop(task, None)
+        app.tasks.pop(task, None)
         if not app.tasks:
             self.released(app)
 
     def _empty(self, task):
         # A task that waits still points to what was behind it in the queue. Of a task that has
         # ended, neither its coroutine nor its app is to be kept by that.
-        task.coro[:] = None, self.system
+        coro = task.coro
+        coro[0] = None
+        coro[1] = self.system
 
     def fail(self, app, exc):
         """End `app` for what left one of its steps, handlers or hooks."""

@@ -50,7 +50,7 @@ class Supervisor:
 
     def __init__(self, kernel):
         self.kernel = kernel
-        self.uploads = set()  # directories of images that arrive
+        self.uploads = []  # directories of images that arrive
         self.store = Borrowed("kodkod.storage.store", "open_store", port.ROOT, self.uploads)
         self.catalog = Borrowed("kodkod.storage.catalog", "Catalog", port.ROOT)
         self.slots = {}

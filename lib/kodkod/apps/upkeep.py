@@ -24,8 +24,11 @@ async def run(kernel):
         await asyncio.sleep_ms(PERIOD_MS)
         port.uptime_ms()  # it must be looked at now and then
         _account(kernel.apps)
-        if _reserve is None or gc.mem_free() < 2 * LOW:
-            await _relieve(kernel)
+        try:
+            if _reserve is None or gc.mem_free() < 2 * LOW:
+                await _relieve(kernel)
+        except MemoryError:  # not even to say so: the next round goes on
+            give_back()
 
 
 def _account(apps):

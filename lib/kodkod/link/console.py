@@ -14,6 +14,8 @@ from kodkod.channel import Signal
 
 _BATCH = const(64)  # bytes that are read before others get their turn
 _REST_MS = const(60000)  # without input, until what it needed is unloaded
+_LOOK_MS = const(100)
+_RESET_MS = const(3000)  # without a line of the log after a soft reset, if nothing comes in
 
 
 def _until_readable(stream):
@@ -37,6 +39,7 @@ class Console:
         self.again = b""  # bytes to be read once more
         self._shown = 0  # number of the log's last line that was shown, or counted as lost
         self.news = Signal()  # there may be lines to show
+        self._reset = False  # nothing has come in since a soft reset
         self._heard = port.uptime_ms()
         self._in = sys.stdin.buffer
         self._out = sys.stdout.buffer
@@ -91,8 +94,9 @@ class Console:
             try:
                 await _until_readable(sys.stdin)
                 job = self._take()
-                while job:
-                    await self.do(job)
+                while job or self.again:
+                    if job:
+                        await self.do(job)
                     job = self._take()
             except EOFError:
                 return
@@ -109,6 +113,7 @@ class Console:
             byte = self.read()
             if byte < 0:
                 break
+            self._reset = False
             if not self.cable:
                 if byte:
                     job = self.type(byte)
@@ -144,6 +149,7 @@ class Console:
         mode = self.mode
         typed = self.begin()
         if job == "reset":
+            self._reset = True
             await typed.reset()
             mode.done(None)
         else:
@@ -163,6 +169,13 @@ class Console:
         while True:
             await self.news.wait(_REST_MS)
             while not self.cable and (not self.mode or self.mode.shows):
+                if self._reset:
+                    # mpremote, when it has mounted a folder, waits for silence now, and takes
+                    # the first ">" that comes then for the raw REPL's.
+                    await asyncio.sleep_ms(_LOOK_MS)
+                    if port.uptime_ms() - self._heard > _RESET_MS:
+                        self._reset = False
+                    continue
                 line = self._next()
                 if not line:
                     break

@@ -42,7 +42,8 @@ class RawRepl:
             if self.source:
                 self.source = bytes(self.source)
                 return "exec"
-            self.console.write("\r\n")
+            # At once: mpremote, when it has mounted something, does not wait long for it.
+            self.console.write("\r\nMPY: soft reboot\r\n")
             return "reset"
         else:
             self.source.append(byte)
@@ -56,7 +57,9 @@ class RawRepl:
                 self.console.write(b"R\x01\x80\x00\x01")
             else:
                 self.console.write(b"R\x00")
-        elif self._began:  # whoever was here before went away without a word
+        elif self._began:
+            # Whoever was here before went away without a word. No word of it to who is here now:
+            # a second reset, before the one that mpremote asks for, would be taken for that one.
             return "reset"
         else:
             self._began = True
@@ -98,7 +101,7 @@ class RawRepl:
         """The job is done; None: it was a reset."""
         self.source = bytearray()
         if error is None:
-            self.console.write("MPY: soft reboot\r\n" + _BANNER)
+            self.console.write(_BANNER)
         else:
             self.console.write("\x04")
             self.console.say(error)

@@ -93,7 +93,7 @@ class Repl:
         if byte == _CTRL_B:
             self._write("\r\n" + console.begin().banner())
         elif byte == _CTRL_D:
-            self._write("\r\n")
+            self._write("\r\nMPY: soft reboot\r\n")
             return "reset"
         elif byte == _CTRL_E:
             self._prompt = _PASTED
@@ -253,7 +253,7 @@ class Repl:
             return
         self.source = ""
         if error is None:
-            self._again("MPY: soft reboot\r\n" + self.console.begin().banner()[: -len(_PROMPT)])
+            self._again(self.console.begin().banner()[: -len(_PROMPT)])
         else:
             self.console.say(error)
             self._again()

@@ -202,8 +202,7 @@ class Session:
 
     def closed(self, client, handle, reason):
         """Tell the host, after what is queued, that a handle (None: the client) is closed."""
-        key = client, handle
-        self._event(key, pack([_CLOSED, client, handle, self._lost.pop(key, 0), reason]), _END)
+        self._event((client, handle), pack(reason), _END)
         if len(self._events) > 2 * _EVENTS:
             self._main.cancel()  # the host gives no credit
 
@@ -238,10 +237,12 @@ class Session:
                     self._credit -= 1
                     _, key, payload, kind = events.pop(0)
                     self._event_bytes -= len(payload)
-                    if kind != _END:
-                        # What was lost is said as of now. With the value it is an array of five.
-                        head = pack([_NOTE, key[0], key[1], self._lost.get(key, 0)])
-                        payload = b"\x95" + head[1:] + payload
+                    # What was lost is said as of now. With the value it is an array of five.
+                    head = [_NOTE, key[0], key[1], self._lost.get(key, 0)]
+                    if kind == _END:
+                        head[0] = _CLOSED
+                        self._lost.pop(key, None)
+                    payload = b"\x95" + pack(head)[1:] + payload
                 else:
                     self._wake.clear()
                     await self._wake.wait()

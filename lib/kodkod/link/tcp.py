@@ -80,23 +80,30 @@ class Door:
         self._key = key
         self._hello = hello
         self._start_app = start_app
-        self._strangers = []  # tasks of handshakes, the oldest first
+        self._strangers = []  # (address, task) of handshakes, the oldest first
         self._links = 0
         self._wrong = 0  # keys in a row
         self._opens_at = ticks_ms()
 
     def arrived(self, sock, address):
-        """Begin a handshake; the oldest one that is not through makes room for it."""
-        if len(self._strangers) == _STRANGERS:
-            self._strangers.pop(0).cancel()
-        self._strangers.append(asyncio.create_task(self._greet(sock, address)))
+        """Begin a handshake; one that is not through makes room for it: the oldest from the
+        same address, or else the oldest. So who floods sends himself away, and nobody else."""
+        # The unix port gives a struct sockaddr, in which the port comes before the address.
+        host = address[0] if isinstance(address, tuple) else bytes(address[4:8])
+        strangers = self._strangers
+        if len(strangers) == _STRANGERS:
+            same = [stranger for stranger in strangers if stranger[0] == host]
+            leaving = (same or strangers)[0]
+            strangers.remove(leaving)
+            leaving[1].cancel()
+        strangers.append((host, asyncio.create_task(self._greet(sock, host))))
 
-    async def _greet(self, sock, address):
+    async def _greet(self, sock, host):
         try:
             sock.setblocking(False)
             sock.setsockopt(6, 1, 1)  # TCP_NODELAY
             carrier = await asyncio.wait_for(self._handshake(sock), _HANDSHAKE_S)
-            name = address[0] if isinstance(address, tuple) else "local"
+            name = host if isinstance(host, str) else "local"
             self._start_app("host:" + name, self._serve(carrier))
             sock = None
         except (OSError, EOFError, AuthFailed, asyncio.TimeoutError):
@@ -104,9 +111,9 @@ class Door:
         finally:
             if sock:
                 sock.close()
-            task = asyncio.current_task()
-            if task in self._strangers:
-                self._strangers.remove(task)
+            stranger = host, asyncio.current_task()
+            if stranger in self._strangers:
+                self._strangers.remove(stranger)
 
     async def _handshake(self, sock):
         buffer = memoryview(bytearray(cipher.HELLO))

@@ -6,7 +6,7 @@ import gc
 import io
 import os
 import sys
-from time import ticks_us
+from time import ticks_diff, ticks_us
 
 from micropython import const
 
@@ -17,6 +17,8 @@ from kodkod.link.views import Views
 
 _DONE = "done"
 _LOOK_MS = const(20)  # between looks for a Ctrl-C during asyncio.run
+_BUSY_MS = const(200)  # of a step in it, then the guard looks
+_LOOKS = const(100)  # that what was interrupted so has for its end
 
 # Modules that are the same for all; what else typed code imports is its own, until the reset.
 _SHARED = (
@@ -47,8 +49,10 @@ class Typed:
         self.left = False  # the host that it reads from is gone
         self._late = False  # the guard ended it
         self._app = None
-        self._nested = False
+        self._outcome = None  # of asyncio.run, while it goes on
         self._interrupted = False
+        self._ahead = b""  # what came after the Ctrl-C
+        self._raw = False  # to what runs a Ctrl-C is a byte
 
     def _forget(self):
         self.names = {"__name__": "__main__", "__repl_print__": self._show}
@@ -82,7 +86,7 @@ class Typed:
     def step(self, job, source, _1, _2):
         """Do the job: run the source as "exec" or "single", or call a function."""
         self.typing = True
-        self._late = self.left = False
+        self._late = self.left = self._raw = False
         try:
             try:
                 port.console_ctrl_c(True)
@@ -125,6 +129,12 @@ class Typed:
             lines.insert(-1, "stopped: it took more than {} ms".format(self.console.limit_ms))
         return "\n".join(lines)
 
+    def kbd_intr(self, char):
+        """micropython.kbd_intr of typed code: 3, or -1 while it reads bytes of any kind."""
+        self._raw = char != 3
+        if self.typing and self._outcome is None:
+            port.console_ctrl_c(not self._raw)
+
     def write(self, text):
         """What typed code prints: shown if it runs now, else a line of its log."""
         if self.typing:
@@ -134,16 +144,17 @@ class Typed:
 
     def run(self, coro):
         """asyncio.run: drive the loop, everyone's tasks with it, until `coro` is done."""
-        if not self.typing or self._nested:
+        if not self.typing or self._outcome is not None:
             raise RuntimeError("asyncio.run inside a running task: await it instead")
         kernel = self.kernel
         core = asyncio.core
         app = self._app
         task = core.cur_task
-        outcome = []
+        self._outcome = outcome = []
         port.console_ctrl_c(False)
-        self._nested = True
         self._interrupted = False
+        self._ahead = b""
+        app.limit = _BUSY_MS
         inner = kernel.task(app, self._drive(coro, outcome))
         watch = kernel.task(kernel.system, self._watch(inner))
         kernel.current = None
@@ -158,8 +169,12 @@ class Typed:
         kernel.back = 0
         kernel.began = ticks_us()
         kernel.current = app
-        self._nested = False
-        port.console_ctrl_c(True)
+        self._outcome = None
+        app.limit = self.console.limit_ms
+        self.console.again = self._ahead + self.console.again
+        port.console_ctrl_c(not self._raw)
+        if not ended and self._interrupted and not outcome:
+            raise KeyboardInterrupt
         if ended or not outcome:
             raise SystemExit
         result, error = outcome
@@ -174,22 +189,47 @@ class Typed:
             outcome[:] = await coro, None
         except BaseException as exc:  # all that it raises is for who typed it
             if isinstance(exc, KeyboardInterrupt):
-                self._late = self.kernel.guard.is_mine()
+                self._late = self.kernel.guard.is_mine() and not self._interrupted
             outcome[:] = None, exc
-        self.kernel.ending = _DONE
+        if self._outcome is outcome:  # else it was given up
+            self.kernel.ending = _DONE
 
     async def _watch(self, task):
-        # Nobody else reads the console now. A frame is from a host that has come anew.
-        while not self._app.reason:
+        looks = _LOOKS
+        while looks and not self._app.reason:
             await asyncio.sleep_ms(_LOOK_MS)
-            byte = self.console.read()
-            while byte >= 0:
-                if byte == 3 or byte == 0:
-                    self._interrupted = True
-                    task.cancel()
-                    break
-                byte = self.console.read()
+            looks -= self._interrupted
+            if self._listen():
+                task.cancel()
         self.kernel.ending = _DONE
+
+    def is_due(self):
+        """Asked by the guard: whether the step that goes on is to be interrupted."""
+        if self._outcome is None:  # it is over the limit
+            return True
+        kernel = self.kernel
+        fired = kernel.guard.fired
+        if self._listen():
+            return fired < 4  # a person restarts no device
+        limit = self.console.limit_ms * 1000
+        limit += fired * (limit // 4 + 50000)
+        return self.console.limit_ms and ticks_diff(ticks_us(), kernel.began) > limit
+
+    def _listen(self):
+        # Nobody else reads the console during asyncio.run: is there a Ctrl-C, or a frame of a
+        # host that has come anew? What follows it is for later.
+        stop = False
+        if self._raw and not self.left:
+            return False
+        byte = self.console.read()
+        while byte >= 0:
+            if byte == 3 or not (byte or self._interrupted):
+                self._interrupted = stop = True
+                self._ahead = b""
+            if byte != 3 and self._interrupted:
+                self._ahead += bytes((byte,))
+            byte = self.console.read()
+        return stop
 
     async def reset(self):
         """What a soft reset does here: end the record, forget the namespace and its modules,

@@ -106,13 +106,8 @@ class Views:
         from kodkod.apps import tricks
 
         typed = self._typed
-
-        def kbd_intr(char):
-            if typed.typing:
-                port.console_ctrl_c(char == 3)
-
         tricks.micropython(typed.record(), view)
-        view.kbd_intr = kbd_intr
+        view.kbd_intr = typed.kbd_intr
 
     def _machine(self, view):
         kernel = self._typed.kernel

@@ -23,11 +23,15 @@ _CAUSES = {
 
 
 def radio(hostname):
-    """The Wi-Fi interface, which also answers to `hostname`.local."""
-    import network
+    """A function that gives the Wi-Fi interface, which also answers to `hostname`.local."""
 
-    network.hostname(hostname)
-    return network.WLAN(network.STA_IF)
+    def make():
+        import network
+
+        network.hostname(hostname)
+        return network.WLAN(network.STA_IF)
+
+    return make
 
 
 def set_time(epoch_s):

@@ -126,6 +126,8 @@ class ServiceClient(Delivery):
                         result = copy(result)
                     elif result is not None:
                         result = call = k.call(provider.owner_, _outcome, session, result)
+            except MemoryError:
+                raise  # the caller's own: the provider's has ended it
             except Exception as e:
                 raise k.call(provider.owner_, crossing, e)
         else:

@@ -26,19 +26,27 @@ class Session:
 
     def end(self, error):
         """Out of all maps, calls cancelled, resources closed in creation order, waiters, hook."""
+        sessions = self.provider.sessions_
+        if sessions.pop(self.id, None):
+            try:
+                self.end_(error)
+            except MemoryError:
+                sessions[self.id] = self  # the end of its app does the rest
+                raise
+
+    def end_(self, error):
         provider = self.provider
-        if provider.sessions_.pop(self.id, None):
-            self.client = None
-            for call in list(self.calls):
-                call.finish(error)
-                call.cancel()
-            for handle in sorted(self.resources):
-                resource = self.resources.get(handle)
-                if resource:
-                    resource.close_("resource")
-            provider.had_client_ = True
-            provider.idle_.set()
-            _k.hook(provider.owner_, provider.on_closed, self.id)
+        self.client = None
+        for call in list(self.calls):
+            call.finish(error)
+            call.cancel()
+        for handle in sorted(self.resources):
+            resource = self.resources.get(handle)
+            if resource:
+                resource.close_("resource")
+        provider.had_client_ = True
+        provider.idle_.set()
+        _k.hook(provider.owner_, provider.on_closed, self.id)
 
 
 class ServiceProvider:
@@ -108,10 +116,9 @@ class ServiceProvider:
         # Leaves the registry last: an app that dies in a hook is found there, to do the rest.
         self.announced_ = ()
         for session in list(self.sessions_.values()):
-            client = session.client
+            if session.client:
+                session.client._service_closed()
             session.end("ServiceClosed")
-            if client:
-                client._service_closed()
         self.idle_.set()
         if self in registry.providers:
             registry.providers.remove(self)

@@ -113,20 +113,22 @@ class Delivery:
         inbox = self.inboxes_.get(handle)
         if inbox is None or inbox.reason_:
             return
-        inbox.reason_ = reason
         if not inbox.client_:
             # What has closed before its proxy was made is not kept for ever.
             self.orphans_.append(handle)
+            inbox.reason_ = reason
             if len(self.orphans_) > _ORPHANS:
                 self.inboxes_.pop(self.orphans_.pop(0), None)
-        else:
+        elif reason == "closed" and not self.queue_ and (self.idle_ or not self.task_):
+            # Nothing has to be delivered before, and an app may end right after close().
+            inbox.reason_ = reason
             del self.inboxes_[handle]
-            if reason == "closed" and not self.queue_ and (self.idle_ or not self.task_):
-                # Nothing has to be delivered before, and an app may end right after close().
-                _k.hook(self.owner_, inbox.over_)
-            else:
-                self.queue_.append(inbox)
-                self.wake_()
+            _k.hook(self.owner_, inbox.over_)
+        else:
+            self.queue_.append(inbox)  # there may be no memory for it
+            inbox.reason_ = reason
+            del self.inboxes_[handle]
+            self.wake_()
 
     def _deliver(self, handle, value):
         size = 5 if _type(value) is _int else _size(value)
@@ -146,12 +148,13 @@ class Delivery:
             if len(values) >= self.limit_ or total > _QUEUE_BYTES:
                 self.overflowed_(inbox, entry, size)
             else:
-                inbox.bytes_ = total
-                values.append(entry)
+                # Where there is no memory, a turn too many does no harm, one too few would.
                 if inbox.client_:
                     self.queue_.append(inbox)
-                    if self.idle_ or self.task_ is None:
-                        self.wake_()
+                values.append(entry)
+                inbox.bytes_ = total
+                if inbox.client_ and (self.idle_ or self.task_ is None):
+                    self.wake_()
         finally:
             k.shield -= 1
 

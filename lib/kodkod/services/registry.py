@@ -84,7 +84,8 @@ def close_owned(owner):
     for provider in list(providers):
         for session in list(provider.sessions_.values()):
             if session.owner is owner:
-                session.client.shut_(None)
+                if session.client:
+                    session.client.shut_(None)
                 session.end("ClientClosed")
 
 

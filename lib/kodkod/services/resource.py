@@ -41,8 +41,8 @@ class ServiceResource:
         if self.is_closed:
             return
         session = self.session_
-        self.is_closed = True
-        del session.resources[self.handle]
         if session.client:
             session.client._handle_closed(self.handle, reason)
+        self.is_closed = True
+        del session.resources[self.handle]
         _k.hook(session.provider.owner_, self.on_closed)

@@ -16,7 +16,7 @@ class Staging:
         self._store = store
         self._flash = store.flash
         self._directory = spare(store)
-        store.busy.add(self._directory)
+        store.busy.append(self._directory)
         self._do(self._start, id, size)
 
     def write(self, data):
@@ -69,5 +69,6 @@ class Staging:
             self._end()
 
     def _end(self):
-        self._store.busy.discard(self._directory)
+        if self._directory in self._store.busy:
+            self._store.busy.remove(self._directory)
         self._directory = None

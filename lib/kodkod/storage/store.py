@@ -15,7 +15,7 @@ class Store:
     def __init__(self, root, flash=flash, busy=None):
         self.root = root
         self.flash = flash
-        self.busy = set() if busy is None else busy
+        self.busy = [] if busy is None else busy
 
     def path(self, id):
         """Directory of an image, there or not."""

@@ -76,11 +76,11 @@ async def _serve(kernel, config):
 
     say("({}) is up".format(config["id"]))
     wifi = None
-    radio = port.radio(config["name"])
-    if radio:
+    make_radio = port.radio(config["name"])
+    if make_radio:
         from kodkod.system.wifi import Wifi
 
-        wifi = Wifi(config, radio, say)
+        wifi = Wifi(config, make_radio, say)
         kernel.task(kernel.system, wifi.run())
     SystemProvider("network", 4, config, wifi).install()
     key = bytes.fromhex(config["key"])
@@ -88,6 +88,8 @@ async def _serve(kernel, config):
         say("has no key: only the cable leads in; kod setup gives it one")
         return
     if wifi:
+        while not wifi.is_up:  # a device on a cable alone has no use for the rest
+            await wifi.changed.wait()
         from kodkod.link import beacon
 
         version = ".".join([str(number) for number in sys.implementation.version[:3]])

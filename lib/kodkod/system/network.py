@@ -34,7 +34,7 @@ class Methods:
         if wifi:
             info["up"] = wifi.is_up
             info["ssid"] = wifi.ssid
-            info["address"] = wifi.radio.ifconfig()[0]
+            info["address"] = wifi.radio.ifconfig()[0] if wifi.radio else "0.0.0.0"
             info["losses"] = wifi.losses
         return info
 

@@ -8,19 +8,26 @@ from micropython import const
 from kodkod.channel import Signal
 
 _LOOK_MS = const(200)
-_JOIN_LOOKS = const(100)  # 20 s for one network
+JOIN_LOOKS = 100  # 20 s for one network; tests make it shorter
 _PAUSE_MS = const(1000)  # after a round in vain, doubling
 _PAUSE_MAX_MS = const(30000)
+_WHY = {  # states of an ESP32's radio
+    201: "it is not there, or out of reach",
+    202: "the password is wrong",
+    204: "the password is wrong",  # the handshake of WPA timed out
+}
 
 
 class Wifi:
-    """`settings` is the device's kodkod.json; `radio` has the methods of network.WLAN;
+    """`settings` is the device's kodkod.json; `make_radio()` gives what has the methods of
+    network.WLAN, when there is a network to join: until then the radio takes no memory.
     `say(text)` tells the log."""
 
-    def __init__(self, settings, radio, say):
+    def __init__(self, settings, make_radio, say):
         self.say = say
         self.settings = settings
-        self.radio = radio
+        self.make_radio = make_radio
+        self.radio = None
         self.ssid = None  # of the network it is in, or joins
         self.is_up = False
         self.uses = []  # resources that share it and are told
@@ -30,29 +37,37 @@ class Wifi:
     async def run(self):
         """Keep the device in one of its known networks, for ever."""
         pause = _PAUSE_MS
-        self.radio.active(True)
         while True:
-            for ssid, password in list(self.settings["wifi"]):
-                if await self._join(ssid, password):
+            networks = list(self.settings["wifi"])
+            for ssid, password in networks:
+                why = await self._join(ssid, password)
+                if not why:
                     pause = _PAUSE_MS
                     await self._stay()
                     break
+                if pause == _PAUSE_MS:  # once, not at each round
+                    self.say("does not get into network '{}': {}".format(ssid, why))
             else:
-                await self.changed.wait(pause)
-                pause = min(2 * pause, _PAUSE_MAX_MS)
+                await self.changed.wait(pause if networks else None)
+                pause = min(2 * pause, _PAUSE_MAX_MS) if networks else _PAUSE_MS
 
     async def _join(self, ssid, password):
+        # Returns why it is not in the network, or None.
         self.ssid = ssid
         try:
+            if not self.radio:
+                self.radio = self.make_radio()
+            self.radio.active(True)
             self.radio.connect(ssid, password or None)
-            for _ in range(_JOIN_LOOKS):
+            for _ in range(JOIN_LOOKS):
                 if self.radio.isconnected():
-                    return True
+                    return None
                 await asyncio.sleep_ms(_LOOK_MS)
-        except OSError:  # the driver is busy or refuses: the next network, or the next round
-            pass
+            why = _WHY.get(self.radio.status(), "no answer in 20 s")
+        except (OSError, RuntimeError) as exc:  # the driver is busy, has no memory, or refuses
+            why = str(exc)
         self._leave()
-        return False
+        return why
 
     async def _stay(self):
         joined = self.ssid
@@ -70,7 +85,7 @@ class Wifi:
         self.ssid = None
         try:
             self.radio.disconnect()
-        except OSError:
+        except (OSError, RuntimeError, AttributeError):  # there is nothing to leave
             pass
 
     def _tell(self, is_up):

@@ -25,18 +25,18 @@ def each(args: argparse.Namespace, out: Output, action: Callable[[Device], Any])
         return 0
     code = 0
     values: dict[str, Any] = {}
-    for target in targets:
-        out.note(paint(f"{target.label}:", "cyan"))
+    for target, label in zip(targets, choose.labels(targets), strict=True):
+        out.note(paint(f"{label}:", "cyan"))
         try:
             with Device.connect(target) as device:
-                values[target.label] = action(device)
+                values[label] = action(device)
         except Exception as error:
             failed = exit_code(error)
             if failed is None:
                 raise
             code = code or failed
             out.note(f"kod: {error}")
-            values[target.label] = {"error": str(error), "code": failed}
+            values[label] = {"error": str(error), "code": failed}
     if out.as_json:
         out.json(values)
     return code
@@ -141,6 +141,8 @@ def _scan(args: argparse.Namespace, out: Output) -> int:
     )
     if args.name:
         heard = [one for one in heard if args.name in (one.name, one.id)]
+        if not heard:
+            raise NotThere(f"no device '{args.name}' was heard; kod scan shows those that are")
     known = {one.id for one in config.devices()}
     if out.as_json:
         out.json([{**vars(one), "known": one.id in known} for one in heard])
@@ -156,22 +158,26 @@ def _scan(args: argparse.Namespace, out: Output) -> int:
             for one in heard
         ]
         out.table(("NAME", "ID", "CHIP", "ADDRESS", ""), rows)
-    if args.name and not heard:
-        raise NotThere(f"no device '{args.name}' was heard")
     if not heard:
         out.note("no device was heard; is it on, and in this network?")
     return 0
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 up")
+    return int(text)
+
+
 def _ping_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", "--count", type=int, default=1, help="how often")
+    parser.add_argument("-n", "--count", type=_count, default=1, help="how often")
     add_device(parser)
 
 
 def _ping(args: argparse.Namespace, out: Output) -> int:
     def ping(device: Device) -> Any:
         times = []
-        for _ in range(max(1, args.count)):
+        for _ in range(args.count):
             start = time.perf_counter()
             device.ping()
             times.append(round((time.perf_counter() - start) * 1000, 2))

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
@@ -19,20 +20,18 @@ class Output:
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
         self._progress_shown = False
+        self._lock = threading.Lock()
 
     def note(self, text: str) -> None:
         """Chatter: what happens, for the person who waits."""
-        self.end_progress()
-        print(text, file=sys.stderr, flush=True)
+        self._say(text, sys.stderr)
 
     def line(self, text: str) -> None:
         """A line of the result."""
-        self.end_progress()
-        print(text, flush=True)
+        self._say(text, sys.stdout)
 
     def json(self, value: object) -> None:
-        self.end_progress()
-        print(json.dumps(_plain(value), sort_keys=True), flush=True)
+        self._say(json.dumps(_plain(value), sort_keys=True), sys.stdout)
 
     def table(
         self,
@@ -67,6 +66,13 @@ class Output:
         sys.stderr.write(f"\r{text} [{bar:<24}] {share:4.0%}")
         sys.stderr.flush()
         self._progress_shown = True
+
+    def _say(self, text: str, stream: TextIO) -> None:
+        # In one piece: a program that runs and what is said of it come from two threads.
+        with self._lock:
+            self.end_progress()
+            stream.write(text + "\n")
+            stream.flush()
 
     def end_progress(self) -> None:
         if self._progress_shown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from kod.cli.build import add_build, built
@@ -10,7 +11,7 @@ from kod.cli.devices import one
 from kod.cli.output import Output, paint
 from kod.cli.parse import add_device
 from kod.cli.settings import define_option, limits, settings_of
-from kod.errors import BadInput
+from kod.errors import BadInput, Unreachable
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,14 +50,20 @@ def _run(args: argparse.Namespace, out: Output) -> int:
             return 0
         out.note(f"{args.file.name} runs on '{device.name}'; Ctrl-C stops it")
         with run:
+            lost = 0  # of its lines, that were told
             for ms, level, line in run.lines():
+                if run.lost > lost:
+                    out.note(paint(f"... {run.lost - lost} lines lost", "yellow", sys.stderr))
+                    lost = run.lost
                 if out.as_json:
                     out.json({"ms": ms, "level": level, "text": line})
                 else:
                     out.line(paint(line, "red") if level == 3 else line)
-    if run.reason not in ("ended", None):
+    if run.code is None:
+        raise Unreachable(f"'{device.name}' does not say how {args.file.name} has ended")
+    if run.reason != "ended":
         out.note(f"kod: {args.file.name} {run.reason} (code {run.code})")
-    return run.code or 0
+    return run.code
 
 
 VERBS = {"run": (_arguments, _run)}

@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "logs": ("kod.cli.logs", "show what apps printed; -f goes on"),
     "monitor": ("kod.cli.console", "show all that a device says, live"),
     "repl": ("kod.cli.console", "a prompt on the device, while its apps go on"),
+    "top": ("kod.cli.top", "show what each app takes of the device, live"),
     "services": ("kod.cli.services", "show which app provides which service"),
     "call": ("kod.cli.services", "call a method of a service"),
     "devices": ("kod.cli.devices", "show the devices known here"),

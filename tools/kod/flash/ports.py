@@ -13,7 +13,7 @@ import serial
 from serial.tools import list_ports
 
 from kod import config
-from kod.errors import NotThere, Unreachable, UserError
+from kod.errors import BadInput, NotThere, Unreachable, UserError
 
 # USB vendors: Espressif's own USB, and the makers of the bridges on boards
 _VENDORS = {
@@ -98,10 +98,10 @@ def cannot_open(port: str, reason: str) -> UserError:
     if code == errno.ENOENT or "filenotfounderror" in low or "no such file" in low:
         return NotThere(f"no port {port}; {_there()}")
     if is_url(port):
+        if "unknown protocol" in low or "invalid url" in low or "not known" in low:
+            return BadInput(f"{port} is no URL that pyserial knows, like socket://HOST:PORT")
         cause = re.search(r"\[Errno \d+\] ([^)\]:']+)", reason)
         why = cause.group(1).strip() if cause else "no answer"
-        if "unknown protocol" in low or "invalid url" in low or "not known" in low:
-            why = "it is no URL that pyserial knows"
         return Unreachable(f"{port} cannot be opened: {why}; is the server there running?")
     return UserError(f"{port} cannot be opened: {reason}; {_there()}")
 
