@@ -163,10 +163,20 @@ def test_config_app_changes_one_thing_without_a_new_image(
 ) -> None:
     kod("install", "shows", app("shows", SHOWS), "-D", "a=1", "-D", "b=two")
     config = ("config", "app", "shows")
-    changed = kod(*config, "-D", "a=9", "--interval", "90s", "--after", "x")
-    assert changed.out == 'shows: --after x -D a=9 -D b="two" --interval 1min30s\n'
+    changed = kod(*config, "-D", "a=9", "--interval", "90s", "--after", "x", "--limit", "1500ms")
+    assert changed.out == 'shows: --after x -D a=9 -D b="two" --interval 1m30s --limit 1s500ms\n'
     until(lambda: last_line(kod, "shows") == "defines [('a', 9), ('b', 'two')]")
-    kod(*config, "--unset", "defines.a", "--unset", "interval", "--unset", "after")
+    kod(
+        *config,
+        "--unset",
+        "defines.a",
+        "--unset",
+        "interval",
+        "--unset",
+        "after",
+        "--unset",
+        "limit",
+    )
     until(lambda: last_line(kod, "shows") == "defines [('b', 'two')]")
     kod(*config, "--unset", "defines")
     until(lambda: last_line(kod, "shows") == "defines []")

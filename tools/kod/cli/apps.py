@@ -152,11 +152,20 @@ def _settings(settings: dict[str, Any]) -> str:
         elif isinstance(value, list):
             parts += [f"--{key} {one}" for one in value]
         elif key.endswith("_ms"):
-            parts.append(f"--{key.removesuffix('_ms')} {duration(value).replace(' ', '')}")
+            parts.append(f"--{key.removesuffix('_ms')} {_span(value)}")
         else:
             parts.append(f"--{key} {value}")
     arguments = [str(one) for one in settings.get("args") or ()]
     return " ".join([*parts, *(["--", *arguments] if arguments else [])])
+
+
+def _span(ms: int) -> str:
+    """A time to the millisecond, as it can be typed: 1h30m, 1s500ms."""
+    text = ""
+    for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+        count, ms = divmod(ms, length)
+        text += f"{count}{unit}" if count else ""
+    return text + (f"{ms}ms" if ms or not text else "")
 
 
 def _name_arguments(parser: argparse.ArgumentParser) -> None:
