@@ -200,6 +200,21 @@ def test_ctrl_c_ends_asyncio_run_and_not_the_device(talk: Talk, folder: Path) ->
     assert talk.desk.run_json["device_pid"] == before
 
 
+def test_what_was_sent_before_the_port_was_closed_arrives_before_the_next_opens_it(
+    talk: Talk,
+) -> None:
+    simulator = talk.desk.run_json["pid"]
+    os.kill(simulator, signal.SIGSTOP)  # nothing of it is on the line yet
+    try:
+        with Person(talk.port) as person:
+            person.sends(b"\r\x03open('/sent', 'w').close()\r")
+    finally:
+        os.kill(simulator, signal.SIGCONT)
+    until(lambda: (talk.desk.folder / "sent").exists())
+    (talk.desk.folder / "sent").unlink()
+    works(talk)
+
+
 def cut_short(talk: Talk, data: bytes) -> None:
     with Person(talk.port) as person:
         person.sends(data)
