@@ -166,8 +166,10 @@ class ServiceClient(Delivery):
         self.reason_ = reason
         if reason:
             for handle in sorted(self.inboxes_):
-                if reason == "closed" and self.inboxes_[handle].client_:
-                    self.inboxes_[handle].shut_()
+                # Those told before may have closed it.
+                inbox = self.inboxes_.get(handle)
+                if reason == "closed" and inbox and inbox.client_:
+                    inbox.shut_()
                 self._handle_closed(handle, reason)
             if self.reconnect_ and reason == "service":
                 self.opening_ = True
@@ -176,6 +178,7 @@ class ServiceClient(Delivery):
         else:
             self.queue_.clear()
         self.inboxes_.clear()
+        self.orphans_.clear()
 
     async def over_(self):
         # In its own queue, a client is what has to be opened again, after its proxies are told.

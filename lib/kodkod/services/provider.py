@@ -28,7 +28,8 @@ class Session:
         """Out of all maps, calls cancelled, resources closed in creation order, waiters, hook."""
         provider = self.provider
         if provider.sessions_.pop(self.id, None):
-            self.client = None
+            # Handlers that ignore their cancellation keep the session, not its app.
+            self.client = self.owner = None
             for call in list(self.calls):
                 call.finish(error)
                 call.cancel()

@@ -41,6 +41,8 @@ class ServiceResource:
         if self.is_closed:
             return
         session = self.session_
+        # A provider may keep what is closed; it does not keep its client's app by that.
+        self.session_ = None
         self.is_closed = True
         del session.resources[self.handle]
         if session.client:
