@@ -218,6 +218,7 @@ def test_clients_of_two_devices(lab: SimulatedDevice, tmp_path: Path) -> None:
     second.home = lab.home
     second.start()
     try:
+
         async def main(device: Device) -> None:
             with second.connect() as other:
                 await asyncio.to_thread(other.install, "director", LAB)
