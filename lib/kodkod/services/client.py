@@ -108,7 +108,7 @@ class ServiceClient(Delivery):
         if _type(index) is not _int and _type(index) is not _str:
             raise errors.UnknownMethod(f"{self.name}: an index is an int or a str")
         if _type(arguments) is not _int or not -_SMALL < arguments < _SMALL:
-            arguments = copy(arguments)
+            arguments = copy(arguments, None, "arguments")
         if session.calls and len(session.calls) >= _PENDING:
             raise errors.Busy(f"{self.name}: {_PENDING} calls of this client are pending")
         provider = session.provider
@@ -123,7 +123,7 @@ class ServiceClient(Delivery):
                 call = None
                 if _type(result) is not _int or not -_SMALL < result < _SMALL:
                     if _type(result) in _PLAIN:
-                        result = copy(result)
+                        result = copy(result, None, "result")
                     elif result is not None:
                         result = call = k.call(provider.owner_, _outcome, session, result)
             except Exception as e:
@@ -194,4 +194,6 @@ class ServiceClient(Delivery):
 
 def _outcome(session, result):
     # As the provider: nothing of the caller runs what an odd object brings with it.
-    return Call(session, result, 0, 0) if hasattr(result, "__next__") else copy(result)
+    if hasattr(result, "__next__"):
+        return Call(session, result, 0, 0)
+    return copy(result, None, "result")

@@ -29,7 +29,7 @@ class ServiceResource:
             raise errors.ResourceClosed(f"notify: resource {self.handle} is closed")
         if not self.handle & 1:
             raise errors.NotNotifiable("notify: the resource needs notifiable=True")
-        self.session_.client._deliver(self.handle, copy(value))
+        self.session_.client._deliver(self.handle, copy(value, None, "notification"))
         if close:
             self.close()
 
