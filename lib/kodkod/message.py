@@ -6,6 +6,7 @@ from kodkod import errors
 
 const = int  # MicroPython's compiler folds const(); CPython only needs the name
 
+# Packed bytes of a value for which nobody says another limit; a device may set it.
 LIMIT = 8192
 _DEPTH = const(16)
 _SMALL = const(0x3FFFFFFF)
@@ -25,12 +26,14 @@ _MAP = const(7)
 _LEADS = b"\xc0\0\0\xc1\0\0\xe0\xa0\xc0\xed\x80\xa0\xf0\x90\xc0\xf4\x80\x90\xf5  \xf6  \xf7  "
 
 
-def copy(value, limit=LIMIT, name="value"):
+def copy(value, limit=None, name="value"):
     """A copy that shares nothing mutable with `value`: tuples become lists, resources handles.
 
     Raises NotSerializable with the path from `name` to what may not cross, and TooLarge when
-    it would need more than `limit` bytes packed.
+    it would need more than `limit` bytes packed (None: LIMIT).
     """
+    if limit is None:
+        limit = LIMIT
     # What most calls carry is settled by a bound on its size, in functions of few variables:
     # the frame of one with many is an allocation.
     kind = type(value)
@@ -64,10 +67,10 @@ def _bound(value):
     return 9 if value is None or kind is bool or kind is float else 0
 
 
-def pack(value, limit=LIMIT, name="value"):
+def pack(value, limit=None, name="value"):
     """MessagePack of `value` as bytes, by the rules and with the errors of `copy`."""
     out = bytearray()
-    _walk(value, out, limit, name)
+    _walk(value, out, LIMIT if limit is None else limit, name)
     return bytes(out)
 
 

@@ -1,16 +1,16 @@
 from typing import Any
 
 LIMIT: int
-"""The usual limit of a value, in packed bytes."""
+"""The limit of a value in packed bytes where no other is said. A device may set it."""
 
-def copy(value: object, limit: int = 8192, name: str = "value") -> Any:
+def copy(value: object, limit: int | None = None, name: str = "value") -> Any:
     """A copy that shares nothing mutable with `value`: tuples become lists, resources handles.
 
     Raises NotSerializable with the path from `name` to what may not cross, and TooLarge when
-    it would need more than `limit` bytes packed.
+    it would need more than `limit` bytes packed (None: LIMIT).
     """
 
-def pack(value: object, limit: int = 8192, name: str = "value") -> bytes:
+def pack(value: object, limit: int | None = None, name: str = "value") -> bytes:
     """MessagePack of `value` as bytes, by the rules and with the errors of `copy`."""
 
 def unpack(buffer: bytes | bytearray | memoryview) -> Any:

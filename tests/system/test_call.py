@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,8 @@ class Clock(ServiceProvider):
             return 1 // 0
         if index == 5:
             return self.sleep()
+        if index == 6:
+            raise ValueError("\x1b[31mred")
         raise errors.UnknownMethod("no method {}".format(index))
 
     async def sleep(self):
@@ -110,10 +115,11 @@ def test_values_that_json_has_no_word_for_are_shown(device: SimulatedDevice) -> 
     [
         (("user/clock", "3"), 1, "come back tomorrow"),
         (("user/clock", "99"), 3, "no method 99"),
-        (("user/lamp", "fly"), 3, "no method fly"),
+        (("user/lamp", "fly"), 3, "user/lamp has no method fly"),
         (("user/clock", "_named"), 3, "no method _named"),
+        (("kodkod/device", "0"), 3, "kodkod/device has no method 0"),
         (("user/nobody", "0"), 3, "no provider of user/nobody"),
-        (("user/clock", "0", "18446744073709551616"), 1, "beyond 64 bits"),
+        (("user/clock", "0", "18446744073709551616"), 1, "arguments: int beyond 64 bits"),
         (("user/clock", "0", "x" * 3000), 1, "over 2048 bytes"),
         (("user/clock", "5", "--timeout", "50ms"), 4, "no answer within 50 ms"),
     ],
@@ -132,6 +138,18 @@ def test_an_exception_of_the_provider_shows_its_traceback(device: SimulatedDevic
     assert 'File "providers.py", line 21, in handle' in result.err
     assert result.err.splitlines()[-1].startswith("kod: ZeroDivisionError")
     assert device.kod("call", "user/clock", "4", "--json", code=1).json()["type"] == "RemoteError"
+
+
+def test_what_a_provider_says_steers_no_terminal(device: SimulatedDevice) -> None:
+    terminal, end = os.openpty()
+    command = [sys.executable, "-m", "kod", "call", "user/clock", "6"]
+    code = subprocess.run(command, stderr=end, env=device.environment).returncode
+    os.close(end)
+    said = os.read(terminal, 4096)
+    os.close(terminal)
+    assert code == 1
+    assert said.count(b"ValueError: \\x1b[31mred") == 2, said
+    assert b"\x1b" not in said
 
 
 def test_services_shows_who_provides_what(device: SimulatedDevice) -> None:

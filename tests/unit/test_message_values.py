@@ -335,3 +335,18 @@ def test_text_that_is_not_utf8_is_refused_when_unpacked():
 
 def test_limits_are_public():
     assert message.LIMIT == 8192
+
+
+def test_the_usual_limit_can_be_set():
+    usual = message.LIMIT
+    try:
+        message.LIMIT = 100
+        for way in (message.copy, message.pack):
+            with raises(errors.TooLarge, "over 100 bytes"):
+                way(["x" * 50, "y" * 50])
+            way(["x" * 50, "y" * 50], 200)
+        message.LIMIT = 20000
+        assert message.copy({"text": "x" * 10000}) == {"text": "x" * 10000}
+        assert len(message.pack("x" * 10000)) == 10003
+    finally:
+        message.LIMIT = usual

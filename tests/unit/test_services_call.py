@@ -463,11 +463,11 @@ async def test_a_handler_that_exits_ends_its_app_and_the_caller_gets_service_clo
 @scenario
 async def test_a_value_that_may_not_cross_is_refused_at_the_caller(kernel):
     app, provider, mine = await odd()
-    with raises(errors.NotSerializable, "object"):
-        await mine.invoke("echo", [1, object()])
-    with raises(errors.NotSerializable):
+    with raises(errors.NotSerializable, "arguments[2]['pin']: object"):
+        await mine.invoke("echo", [1, 2, {"pin": object()}])
+    with raises(errors.NotSerializable, "arguments: int beyond 64 bits"):
         await mine.invoke("echo", 1 << 64)
-    with raises(errors.TooLarge):
+    with raises(errors.TooLarge, "arguments: over 8192 bytes"):
         await mine.invoke("echo", "x" * 9000)
     assert await mine.invoke("echo", 1) == 1
 
@@ -475,11 +475,11 @@ async def test_a_value_that_may_not_cross_is_refused_at_the_caller(kernel):
 @scenario
 async def test_an_answer_that_may_not_cross_is_a_typed_error_and_nobody_dies(kernel):
     app, provider, mine = await odd()
-    with raises(errors.NotSerializable, "['pins'][1]"):
+    with raises(errors.NotSerializable, "result['pins'][1]: object"):
         await mine.invoke("object")
-    with raises(errors.NotSerializable, "object"):
+    with raises(errors.NotSerializable, "result: object"):
         await mine.invoke("object_later")
-    with raises(errors.TooLarge):
+    with raises(errors.TooLarge, "result: over"):
         await mine.invoke("big")
     assert app.running
     assert await mine.invoke("echo", 1) == 1

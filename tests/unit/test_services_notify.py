@@ -83,9 +83,9 @@ async def test_a_value_is_copied_when_it_is_sent(kernel):
 @scenario
 async def test_a_value_that_may_not_cross_raises_in_notify_and_changes_nothing(kernel):
     provider, mine, held, resource = await pair()
-    with raises(errors.NotSerializable):
+    with raises(errors.NotSerializable, "notification: object"):
         notify(resource, object(), close=True)
-    with raises(errors.TooLarge):
+    with raises(errors.TooLarge, "notification: over"):
         notify(resource, "x" * 9000)
     assert not resource.is_closed
     notify(resource, 1)

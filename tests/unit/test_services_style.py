@@ -181,7 +181,7 @@ async def test_every_public_method_is_callable_and_nothing_else(kernel):
     provide(Owner())
     async with connect("tutorial/notes") as remote:
         for name in ("constant", "callback", "nothing", "on_opened", "on_closed", "provider"):
-            with raises(errors.UnknownMethod, name):
+            with raises(errors.UnknownMethod, f"tutorial/notes has no method {name}"):
                 await getattr(remote, name)()
     client = await ServiceClient(ServiceSelector("tutorial/notes")).open()
     for index in ("_private", "__init__", "__class__", "", 0, 7):

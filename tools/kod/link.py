@@ -443,6 +443,7 @@ class RemoteService:
             raise ClientClosed(f"{self.name} was closed here")
         if self.reason == "service":
             raise ServiceClosed(f"{self.name}: its provider is gone")
+        arguments = message.copy(arguments, name="arguments")
         content = [INVOKE, next(self.connection._numbers), self.number, index, arguments]
         return self.connection._submit([*content, timeout_ms], timeout_ms)
 

@@ -221,7 +221,7 @@ class ServiceClient:
             self._refuse()
         if type(index) not in (int, str):
             raise errors.UnknownMethod(f"{self.name}: an index is an int or a str")
-        arguments = message.copy(arguments)
+        arguments = message.copy(arguments, name="arguments")
         if len(self._waits) >= PENDING:
             raise errors.Busy(f"{self.name}: {PENDING} calls of this client are pending")
         future = session.submit(index, arguments, timeout_ms)

@@ -76,7 +76,7 @@ class Call:
                 work = session.handle(self.index, self.result, session.gid, session.id)
             if hasattr(work, "__next__"):
                 work = await work
-            result = copy(work)
+            result = copy(work, None, "result")
             error = None
         except MemoryError:
             raise

@@ -108,7 +108,7 @@ class ServiceClient(Delivery):
         if _type(index) is not _int and _type(index) is not _str:
             raise errors.UnknownMethod(f"{self.name}: an index is an int or a str")
         if _type(arguments) is not _int or not -_SMALL < arguments < _SMALL:
-            arguments = copy(arguments)
+            arguments = copy(arguments, None, "arguments")
         if session.calls and len(session.calls) >= _PENDING:
             raise errors.Busy(f"{self.name}: {_PENDING} calls of this client are pending")
         provider = session.provider
@@ -123,7 +123,7 @@ class ServiceClient(Delivery):
                 call = None
                 if _type(result) is not _int or not -_SMALL < result < _SMALL:
                     if _type(result) in _PLAIN:
-                        result = copy(result)
+                        result = copy(result, None, "result")
                     elif result is not None:
                         result = call = k.call(provider.owner_, _outcome, session, result)
             except MemoryError:
@@ -168,8 +168,10 @@ class ServiceClient(Delivery):
         self.reason_ = reason
         if reason:
             for handle in sorted(self.inboxes_):
-                if reason == "closed" and self.inboxes_[handle].client_:
-                    self.inboxes_[handle].shut_()
+                # Those told before may have closed it.
+                inbox = self.inboxes_.get(handle)
+                if reason == "closed" and inbox and inbox.client_:
+                    inbox.shut_()
                 self._handle_closed(handle, reason)
             if self.reconnect_ and reason == "service":
                 self.opening_ = True
@@ -178,6 +180,7 @@ class ServiceClient(Delivery):
         else:
             self.queue_.clear()
         self.inboxes_.clear()
+        self.orphans_.clear()
 
     async def over_(self):
         # In its own queue, a client is what has to be opened again, after its proxies are told.
@@ -193,4 +196,6 @@ class ServiceClient(Delivery):
 
 def _outcome(session, result):
     # As the provider: nothing of the caller runs what an odd object brings with it.
-    return Call(session, result, 0, 0) if hasattr(result, "__next__") else copy(result)
+    if hasattr(result, "__next__"):
+        return Call(session, result, 0, 0)
+    return copy(result, None, "result")

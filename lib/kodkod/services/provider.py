@@ -47,6 +47,8 @@ class Session:
         provider.had_client_ = True
         provider.idle_.set()
         _k.hook(provider.owner_, provider.on_closed, self.id)
+        # Handlers that ignore their cancellation keep the session, not its app.
+        self.owner = None
 
 
 class ServiceProvider:

@@ -83,6 +83,7 @@ def close_owned(owner):
             provider.withdraw_()
     for provider in list(providers):
         for session in list(provider.sessions_.values()):
+            # One that a hook has ended meanwhile has no owner.
             if session.owner is owner:
                 if session.client:
                     session.client.shut_(None)

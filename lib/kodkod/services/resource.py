@@ -29,7 +29,7 @@ class ServiceResource:
             raise errors.ResourceClosed(f"notify: resource {self.handle} is closed")
         if not self.handle & 1:
             raise errors.NotNotifiable("notify: the resource needs notifiable=True")
-        self.session_.client._deliver(self.handle, copy(value))
+        self.session_.client._deliver(self.handle, copy(value, None, "notification"))
         if close:
             self.close()
 
@@ -41,8 +41,11 @@ class ServiceResource:
         if self.is_closed:
             return
         session = self.session_
-        if session.client:
+        if session.client:  # there may be no memory to tell it: then this is open as before
             session.client._handle_closed(self.handle, reason)
-        self.is_closed = True
-        del session.resources[self.handle]
-        _k.hook(session.provider.owner_, self.on_closed)
+        if not self.is_closed:  # by a hook of the client's
+            self.is_closed = True
+            # A provider may keep what is closed; it does not keep its client's app by that.
+            self.session_ = None
+            del session.resources[self.handle]
+            _k.hook(session.provider.owner_, self.on_closed)

@@ -98,7 +98,7 @@ def _method(target, name, base):
     if name[:1] not in ("", "_") and name not in _HOOKS:
         found = getattr(type(target), name, None)
     if not callable(found) or isinstance(found, type) or hasattr(base, name):
-        raise errors.UnknownMethod(f"no method {name}")
+        raise errors.UnknownMethod(f"{target.provider_.name} has no method {name}")
     return getattr(target, name)
 
 

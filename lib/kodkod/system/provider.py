@@ -31,7 +31,7 @@ class SystemProvider(ServiceProvider):
         """Call the method named `index`."""
         if self._methods is None:
             self._methods = borrow(self._module).Methods(self, *self._context)
-        method = getattr(self._methods, "do_" + index, None)
+        method = getattr(self._methods, "do_" + str(index), None)
         if method is None:
             raise UnknownMethod("{} has no method {}".format(self.name, index))
         return method(client, *arguments)

@@ -46,15 +46,16 @@ def _container(rest: list[str]) -> tuple[str, list[str]]:
 def _report(error: Exception, as_json: bool) -> int | None:
     """Says a user's mistake in one line; None when `error` is a bug."""
     from kod import errors
+    from kod.cli.output import printable
 
     code = errors.exit_code(error)
     if code is None:
         return None
     detail = getattr(error, "detail", "") or getattr(error, "traceback", "")
     if detail:
-        print(str(detail).rstrip(), file=sys.stderr)
+        print(printable(str(detail).rstrip(), sys.stderr), file=sys.stderr)
     text = " ".join(str(error).split()) or type(error).__name__
-    print(f"kod: {text}", file=sys.stderr)
+    print(f"kod: {printable(text, sys.stderr)}", file=sys.stderr)
     if as_json:
         import json
 

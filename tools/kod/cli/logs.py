@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from kod.cli.devices import one
-from kod.cli.output import Output, paint
+from kod.cli.output import Output, paint, printable
 from kod.cli.parse import add_device
 from kod.device import Device, Line
 from kod.errors import NotThere
@@ -67,7 +67,7 @@ def show(line: Line, clock: Clock, out: Output) -> None:
         out.line(paint(f"{'':12}  ... {line.lost} lines lost", "yellow"))
     shade = _NAMES[sum(line.app.encode()) % len(_NAMES)]
     head = f"{paint(when.strftime('%H:%M:%S.%f')[:12], 'dim')}  {paint(f'{line.app:<10}', shade)}"
-    for text in _printable(line.text).split("\n"):
+    for text in printable(line.text, sys.stdout).split("\n"):
         colour = _LEVELS.get(line.level)
         out.line(f"{head}  {paint(text, colour) if colour else text}")
 
@@ -80,13 +80,6 @@ def _json(line: Line) -> dict[str, Any]:
         "app": line.app,
         "text": line.text,
     }
-
-
-def _printable(text: str) -> str:
-    """Without what would steer the terminal: an app's line may hold anything."""
-    if not sys.stdout.isatty():
-        return text
-    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
 
 
 VERBS = {"logs": (_arguments, _logs)}

@@ -94,6 +94,13 @@ def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 
 
+def printable(text: str, stream: TextIO) -> str:
+    """Without what would steer a terminal: what an app says may hold anything."""
+    if not stream.isatty():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+
+
 def duration(ms: int) -> str:
     """A span of time as people say it: 950 ms, 12 s, 3 min 4 s, 2 h 5 min, 3 d 4 h."""
     if ms < 1000:

@@ -1,0 +1,267 @@
+# Ends that meet each other under the real kernel, and what has ended is kept by nobody: a service
+# lives on while the apps of its clients come and go, and a client while its services do.
+# heap: 4m
+import asyncio
+
+from harness import raises
+from kernel_lab import ended, heap, kernel_test, settle, started
+from kodkod import errors
+from kodkod.services import (
+    ServiceClient,
+    ServiceProvider,
+    ServiceResource,
+    ServiceResourceProxy,
+    ServiceSelector,
+    registry,
+)
+
+SELECTOR = ServiceSelector("ended", 1, 0)
+APPS = 20
+WEIGHT = 20000
+
+
+class Provider(ServiceProvider):
+    def __init__(self):
+        super().__init__("ended", 1, 0)
+        self.provides(SELECTOR, self)
+        self.events = []
+        self.kept = []
+
+    def handle(self, index, arguments, gid, client):
+        return getattr(self, index)(client)
+
+    def hold(self, client):
+        self.kept.append(Resource(self, client))
+        return self.kept[-1]
+
+    async def sleep(self, client):
+        await asyncio.sleep(20)
+
+    async def stay(self, client):
+        while True:
+            try:
+                await asyncio.sleep(20)
+            except asyncio.CancelledError:
+                pass
+
+    def on_closed(self, client):
+        self.events.append("client closed")
+
+
+class Resource(ServiceResource):
+    def __init__(self, provider, client):
+        super().__init__(provider, client, notifiable=True)
+        self.provider = provider
+
+    def on_closed(self):
+        self.provider.events.append("resource closed")
+
+
+class Proxy(ServiceResourceProxy):
+    def __init__(self, client, handle):
+        self.got = []
+        super().__init__(client, handle)
+
+    def on_notified(self, value):
+        self.got.append(value)
+
+    def on_closed(self, reason):
+        self.got.append(reason)
+
+
+async def opened(**options):
+    return await ServiceClient(SELECTOR, **options).open(5000)
+
+
+async def provided(kernel, kind=Provider):
+    """(app, its provider)"""
+
+    def main():
+        made.append(kind())
+        made[0].install()
+
+    made = []
+    app = started(kernel, main, name="provider")
+    await settle()
+    return app, made[0]
+
+
+@kernel_test
+async def test_a_hook_uninstalls_while_the_app_of_two_of_its_clients_ends(kernel):
+    class Leaving(Provider):
+        def on_closed(self, client):
+            super().on_closed(client)
+            self.uninstall()
+
+    async def use(exc):
+        for _ in range(2):
+            client = await opened()
+            await client.invoke("hold")
+        if exc:
+            raise exc
+
+    for exc, reason in ((None, "ended"), (ValueError("as told"), "failed")):
+        app, provider = await provided(kernel, Leaving)
+        await ended(started(kernel, use, exc), reason, 0 if exc is None else 1)
+        await ended(app, "ended", 0)
+        assert provider.events == 2 * ["resource closed", "client closed"]
+        assert not registry.providers
+
+
+@kernel_test
+async def test_a_proxy_that_is_told_of_its_clients_close_may_close_the_others(kernel):
+    class Nervous(Proxy):
+        others = ()
+
+        def on_closed(self, reason):
+            super().on_closed(reason)
+            for other in self.others:
+                other.close()
+            self.client_.close()
+
+    app, provider = await provided(kernel)
+    client = await opened()
+    proxies = []
+    for _ in range(4):
+        proxies.append(Nervous(client, await client.invoke("hold")))
+    for proxy in proxies:
+        proxy.others = proxies
+    client.close()
+    assert [proxy.got for proxy in proxies] == 4 * [["closed"]]
+    assert provider.events == 4 * ["resource closed"] + ["client closed"]
+    assert not client.inboxes_ and not provider.sessions_
+    await app.stop()
+
+
+@kernel_test
+async def test_a_device_that_shuts_down_ends_calls_resources_and_proxies_once(kernel):
+    said = []
+
+    async def use(what):
+        client = await opened()
+        proxy = Proxy(client, await client.invoke("hold"))
+        try:
+            await client.invoke(what, timeout_ms=None)
+        except BaseException as exc:
+            said.append(type(exc).__name__)
+            raise
+        finally:
+            proxy.close()
+            client.close()
+            said.append(proxy.got)
+
+    # Apps are stopped in the order of their start: once the provider first, once the client.
+    for first in ("provider", "client"):
+        said.clear()
+        if first == "client":
+            waiting = started(kernel, use, "sleep", name="client")
+            await settle()
+        app, provider = await provided(kernel)
+        if first == "provider":
+            waiting = started(kernel, use, "sleep", name="client")
+        while not provider.kept or not list(provider.sessions_.values())[0].calls:
+            await asyncio.sleep_ms(1)
+        kernel.task(kernel.system, kernel.stop_all())
+        await app.wait()
+        await waiting.wait()
+        assert (app.reason, waiting.reason) == ("stopped", "stopped")
+        assert said == ["CancelledError", ["closed"]], said
+        assert provider.events == ["resource closed", "client closed"]
+        assert not registry.providers
+
+
+async def growth(kernel, round_of):
+    """By how many bytes the heap grows with each of the apps that `round_of(make heavy)` runs."""
+
+    def heavy(app):
+        app.defines = {"weight": bytearray(WEIGHT)}
+        return app
+
+    await round_of(heavy)
+    before = await heap(kernel)
+    for _ in range(APPS):
+        await round_of(heavy)
+    return ((await heap(kernel)) - before) // APPS
+
+
+@kernel_test
+async def test_closed_resources_that_a_provider_keeps_keep_no_app_of_a_client(kernel):
+    async def use():
+        await (await opened()).invoke("hold")
+
+    async def one(heavy):
+        await heavy(started(kernel, use)).wait()
+
+    app, provider = await provided(kernel)
+    assert await growth(kernel, one) < WEIGHT // 4
+    assert len(provider.kept) == APPS + 1
+    await app.stop()
+
+
+@kernel_test
+async def test_handlers_that_ignore_their_cancellation_keep_no_app_of_a_client(kernel):
+    async def use():
+        client = await opened()
+        asyncio.create_task(client.invoke("stay", timeout_ms=None))
+        await settle()
+        raise SystemExit
+
+    async def one(heavy):
+        await heavy(started(kernel, use)).wait()
+
+    app, provider = await provided(kernel)
+    assert await growth(kernel, one) < WEIGHT // 4
+    assert provider.running_ == APPS + 1
+    await app.stop(0)
+
+
+@kernel_test
+async def test_clients_and_proxies_that_an_app_keeps_keep_no_app_of_a_provider(kernel):
+    kept = []
+
+    async def one(heavy):
+        app, provider = await provided(kernel)
+        heavy(app)
+        client = await opened(reconnect=bool(len(kept) % 2))
+        kept.append((client, Proxy(client, await client.invoke("hold"))))
+        provider.kept[0].notify("before")
+        call = asyncio.create_task(client.invoke("sleep"))
+        await settle()
+        await app.stop()
+        with raises(errors.ServiceClosed):
+            await call
+        await settle()
+        assert kept[-1][1].got == ["before", "service"]
+        for client, _ in kept[:-1]:
+            client.close()
+
+    assert await growth(kernel, one) < WEIGHT // 4
+    kept[-1][0].close()
+
+
+@kernel_test
+async def test_a_client_that_waits_to_reconnect_keeps_none_of_the_providers_before(kernel):
+    class Returning(ServiceClient):
+        times = 0
+
+        def on_reconnected(self):
+            self.times += 1
+
+    client = Returning(SELECTOR, reconnect=True)
+
+    async def one(heavy):
+        app, provider = await provided(kernel)
+        heavy(app)
+        if not client.times and client.id is None and not client.opening_:
+            await client.open()
+        while client.id is None:
+            await asyncio.sleep_ms(1)
+        proxy = Proxy(client, await client.invoke("hold"))
+        provider.kept[0].notify("before")
+        await app.stop()
+        await settle()
+        assert proxy.got == ["before", "service"]
+
+    assert await growth(kernel, one) < WEIGHT // 4
+    assert client.times == APPS
+    client.close()
