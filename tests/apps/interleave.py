@@ -265,10 +265,12 @@ class Client(ServiceClient):
 async def use(n, seed):
     """A client's app."""
     dice = Dice(seed)
-    client = Client(dice)
-    tasks = [
-        asyncio.create_task(work(client, Dice(seed + k), 12)) for k in range(1 + dice.roll(3))
-    ]
+    clients = [Client(dice)]
+    if state.hooks:
+        clients.append(Client(dice))
+    tasks = []
+    for k in range(1 + dice.roll(3)):
+        tasks.append(asyncio.create_task(work(clients[-1 if k else 0], Dice(seed + k), 12)))
     await rest(dice, 60)
     end = dice.roll(12)
     if end == 0:
@@ -287,15 +289,21 @@ async def use(n, seed):
         except asyncio.CancelledError:
             pass
     if dice.roll(3):
-        client.close()
-        for _ in range(3000):
-            if not client.queue_ and (client.idle_ or not client.task_):
-                break
-            await asyncio.sleep(0)
-        over = kernels.kernel.current.verdict  # a hook has ended this very app
-        for one in client.made:
-            if one.ends != 1 and not over:
-                state.problems.append("a proxy was told of %d ends" % one.ends)
+        for client in clients:
+            await finish(client)
+
+
+async def finish(client):
+    """Closes it; every proxy must have been told then."""
+    client.close()
+    for _ in range(3000):
+        if not client.queue_ and (client.idle_ or not client.task_):
+            break
+        await asyncio.sleep(0)
+    over = kernels.kernel.current.verdict  # a hook has ended this very app
+    for one in client.made:
+        if one.ends != 1 and not over:
+            state.problems.append("a proxy was told of %d ends" % one.ends)
 
 
 async def work(client, dice, steps):
