@@ -1,6 +1,7 @@
 # Random interleavings of everything that services can suffer: five providers, twenty clients,
 # each an app that rolls its own dice. Arguments: the first seed, and how many. A seed gives the
-# same interleaving again but for the few waits by the clock (time limits, runaways).
+# same interleaving again but for the few waits by the clock (time limits, runaways). With a third
+# argument, `meddling`, hooks now and then end something else, or their own app.
 # Prints "seed N: ..." for each that leaves anything behind or gives a client what it should not
 # get, and at the end the bytes of heap in use when half (or sixty) are through and after the last.
 
@@ -39,6 +40,7 @@ class State:
         self.proxies = []
         self.resources = []
         self.calls = self.notes = self.opens = self.ends = 0
+        self.hooks = None  # the dice of hooks that meddle
 
 
 state = None
@@ -53,8 +55,20 @@ class Dice:
         return (self.state >> 9) % sides
 
 
+def meddle(*ways):
+    """What a hook does besides: mostly nothing."""
+    kind = state.hooks.roll(40) if state.hooks else 40
+    if kind < len(ways):
+        ways[kind]()
+    elif kind == 38:
+        raise ValueError("hook")
+    elif kind == 39 and state.hooks.roll(4) == 0:
+        raise SystemExit(5)
+
+
 class Resource(ServiceResource):
     def __init__(self, provider, client):
+        self.provider = provider
         super().__init__(provider, client, notifiable=True)
         self.sent = self.ends = 0
         state.resources.append(self)
@@ -65,6 +79,8 @@ class Resource(ServiceResource):
 
     def on_closed(self):
         self.ends += 1
+        provider = self.provider
+        meddle(provider.uninstall, provider.close_all, provider.tell_all)
 
 
 class Provider(ServiceProvider):
@@ -84,6 +100,7 @@ class Provider(ServiceProvider):
         if client in self.open:
             state.problems.append("client opened twice")
         self.open.add(client)
+        meddle(self.uninstall, self.close_all, self.tell_all)
         if not self.dice.roll(8):
             raise ValueError("hook")
 
@@ -91,6 +108,16 @@ class Provider(ServiceProvider):
         if client not in self.open:
             state.problems.append("client closed that was not open")
         self.open.discard(client)
+        meddle(self.uninstall, self.close_all, self.tell_all)
+
+    def close_all(self):
+        for resource in self.resources():
+            resource.close()
+
+    def tell_all(self):
+        for resource in self.resources():
+            if not resource.is_closed:
+                resource.say()
 
     def handle(self, index, arguments, gid, client):
         dice = self.dice
@@ -114,9 +141,7 @@ class Provider(ServiceProvider):
         if index == 7:
             self.resource(client, arguments).close()
         if index == 8:
-            for resource in self.resources():
-                if not resource.is_closed:
-                    resource.say()
+            self.tell_all()
         if index == 9:
             # What ends the provider, now and then.
             kind = dice.roll(60)
@@ -217,6 +242,7 @@ class Proxy(ServiceResourceProxy):
         self.ends += 1
         if self.ends > 1:
             state.problems.append("closed twice")
+        meddle(self.client_.close_all, self.client_.close)
 
 
 class Client(ServiceClient):
@@ -228,6 +254,10 @@ class Client(ServiceClient):
         self.made = []
         state.clients.append(self)
 
+    def close_all(self):
+        for one in self.made:
+            one.close()
+
     def on_reconnected(self):
         self.held = [one for one in self.held if not one.is_closed]
 
@@ -235,10 +265,12 @@ class Client(ServiceClient):
 async def use(n, seed):
     """A client's app."""
     dice = Dice(seed)
-    client = Client(dice)
-    tasks = [
-        asyncio.create_task(work(client, Dice(seed + k), 12)) for k in range(1 + dice.roll(3))
-    ]
+    clients = [Client(dice)]
+    if state.hooks:
+        clients.append(Client(dice))
+    tasks = []
+    for k in range(1 + dice.roll(3)):
+        tasks.append(asyncio.create_task(work(clients[-1 if k else 0], Dice(seed + k), 12)))
     await rest(dice, 60)
     end = dice.roll(12)
     if end == 0:
@@ -257,14 +289,21 @@ async def use(n, seed):
         except asyncio.CancelledError:
             pass
     if dice.roll(3):
-        client.close()
-        for _ in range(3000):
-            if not client.queue_ and (client.idle_ or not client.task_):
-                break
-            await asyncio.sleep(0)
-        for one in client.made:
-            if one.ends != 1:
-                state.problems.append("a proxy was told of %d ends" % one.ends)
+        for client in clients:
+            await finish(client)
+
+
+async def finish(client):
+    """Closes it; every proxy must have been told then."""
+    client.close()
+    for _ in range(3000):
+        if not client.queue_ and (client.idle_ or not client.task_):
+            break
+        await asyncio.sleep(0)
+    over = kernels.kernel.current.verdict  # a hook has ended this very app
+    for one in client.made:
+        if one.ends != 1 and not over:
+            state.problems.append("a proxy was told of %d ends" % one.ends)
 
 
 async def work(client, dice, steps):
@@ -370,7 +409,8 @@ def left(apps):
         check("running calls", one.running_)
         check("waiting calls", one.turns_)
         check("waiting uninstalls", one.idle_._tasks)
-        check("open for the provider's hooks", one.open)
+        if not state.hooks:  # an app that ends in its own hook is not told the rest
+            check("open for the provider's hooks", one.open)
     for one in state.clients:
         check("session of a client", one.session_)
         check("inboxes of a client", one.inboxes_)
@@ -407,6 +447,8 @@ def run(seed):
     global state
     state = State()
     state.runaways = 1 if seed % 10 == 0 else 0
+    if sys.argv[3:] == ["meddling"]:
+        state.hooks = Dice(seed)
     code = kodkod.run(main, seed)
     if code:
         state.problems.append("kernel ended with %d" % code)

@@ -21,11 +21,11 @@ FAILED_ONCE = (6, 24, 41, 54, 154, 213)
 NOISE = 200_000
 
 
-def interleave(first: int, count: int) -> str:
+def interleave(first: int, count: int, *options: str) -> str:
     path = os.pathsep.join([str(ROOT / "lib"), ".frozen"])
     program = ROOT / "tests" / "apps" / "interleave.py"
     run = subprocess.run(
-        [micropython.unix_port(), "-X", "heapsize=8m", program, str(first), str(count)],
+        [micropython.unix_port(), "-X", "heapsize=8m", program, str(first), str(count), *options],
         env={**os.environ, "MICROPYPATH": path},
         capture_output=True,
         text=True,
@@ -44,6 +44,12 @@ def test_interleavings_end_with_empty_registries_and_the_heap_returns(first: int
     assert notifications > 10_000
     then, now = map(int, re.findall(r"heap (\d+) (\d+)", said)[0])
     assert now < then + NOISE
+
+
+@pytest.mark.parametrize("first", range(1, SEEDS, 100))
+def test_hooks_that_end_other_things_or_their_own_app_leave_nothing(first: int) -> None:
+    said = interleave(first, 100 if DEEP else 40, "meddling")
+    assert "seed" not in said, said
 
 
 @pytest.mark.parametrize("seed", FAILED_ONCE)
