@@ -8,11 +8,14 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from console_lab import DEEP, Person, Talk, talking
+from kod import Device, choose, link_console
+from kod.config import Known
+from kodkod.link.frames import frame
 from simulated_device import until
 
 
@@ -241,6 +244,35 @@ def test_whatever_state_it_was_left_in(talk: Talk, sent: bytes) -> None:
     if DEEP or sent[0] in (0, 1):
         cut_short(talk, sent)
         talk.desk.kod("-d", talk.port, "ping")
+
+
+SCRAPS = [
+    *(b"\r\x03", b"\r\x01", b"\x01", b"\x02", b"\x03", b"\x04", b"\x05", b"\x05A\x01", b"\x00"),
+    *(b"\r", b"\n", b"\t", b"\x1b", b"\x1b[A", b"\x15", b"\x80\xff", b"(", b"'''", b"def f("),
+    *(b"gone = 1\r", b"import asyncio, sys\r", b"1/0\r", b"raise SystemExit\r"),
+    *(b"print('x' * 3000)\r", b"asyncio.create_task(asyncio.sleep(9))\r"),
+    b"import micropython; micropython.kbd_intr(-1)\r",
+]
+
+
+@pytest.mark.parametrize("seed", range(100 if DEEP else 3))
+def test_whatever_was_said_before(talk: Talk, seed: int) -> None:
+    dice = random.Random(seed)
+    kinds: list[Callable[[], bytes]] = [
+        lambda: dice.choice(SCRAPS),
+        lambda: dice.randbytes(dice.randrange(40)),
+        lambda: bytes(frame(dice.randbytes(dice.randrange(60)))),
+        lambda: link_console.opening(link_console.harmless()),
+    ]
+    said = [kind() for kind in dice.choices(kinds, [12, 1, 1, 1], k=dice.randrange(1, 14))]
+    with Person(talk.port) as person:
+        for scrap in said:
+            person.asks(scrap)
+    if seed % 3 == 0:
+        target = choose.Target(Known("", ""), console=talk.port)
+        with Device.connect(target) as device:
+            device.ping()
+    works(talk)
 
 
 def test_too_long_a_script_is_an_error_and_no_end(talk: Talk, tmp_path: Path) -> None:
