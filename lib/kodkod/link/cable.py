@@ -167,12 +167,14 @@ class Cable:
                 return
             self.end()
         # What stands before a Ctrl-C does not matter, and an opening that was hurt is no text.
-        start = max(0, text.find(b"\x03"))
-        if start or not (max(text) > 126 or b"kodkod" in text):
-            for byte in text[start:]:
-                job = self._console.type(byte)
-                if job:
-                    await self._console.do(job)
+        start = max(0, text.rfind(b"\x03"))
+        text = text[start:]
+        if max(text) > 126 or b"kodkod" in text:
+            text = text[: text[0] == 3]
+        for byte in text:
+            job = self._console.type(byte)
+            if job:
+                await self._console.do(job)
 
     async def _put(self, data):
         # No faster than a slow line takes it: a full one would stop the device.
