@@ -60,6 +60,29 @@ class Line(Resource):
 Clock().install()
 """
 
+LIMITED = """
+import sys
+from kodkod import connect, errors, spawn
+
+async def child():
+    try:
+        async with connect("user/clock", timeout_ms=None):
+            pass
+    except errors.Denied:
+        sys.exit(7)
+
+async def main():
+    async with connect("user/lamp") as lamp:
+        print((await lamp.set("dark"))[0])
+    for name in ("user/clock", "kodkod/apps"):
+        try:
+            async with connect(name):
+                pass
+        except errors.Denied as error:
+            print("Denied", error)
+    print(await spawn(child).wait())
+"""
+
 
 @pytest.fixture(scope="module")
 def device(bench: SimulatedDevice, tmp_path_factory: pytest.TempPathFactory) -> SimulatedDevice:
@@ -150,6 +173,18 @@ def test_what_a_provider_says_steers_no_terminal(device: SimulatedDevice) -> Non
     assert code == 1
     assert said.count(b"ValueError: \\x1b[31mred") == 2, said
     assert b"\x1b" not in said
+
+
+def test_an_image_names_the_services_that_its_app_and_its_children_may_open(
+    device: SimulatedDevice, tmp_path: Path
+) -> None:
+    (tmp_path / "kodkod.toml").write_text('[permissions]\nservices = ["user/lamp"]\n')
+    program = tmp_path / "limited.py"
+    program.write_text(LIMITED)
+    lines = device.kod("run", program).out.splitlines()
+    assert (lines[0], lines[-1], len(lines)) == ("dark", "7", 4)
+    for line, name in zip(lines[1:3], ("user/clock", "kodkod/apps"), strict=True):
+        assert line.endswith(f" may not open {name}: see its permissions")
 
 
 def test_services_shows_who_provides_what(device: SimulatedDevice) -> None:

@@ -401,6 +401,15 @@ def test_more_commands_at_once_than_the_device_has_links(bench: SimulatedDevice)
     assert [command.returncode for command in commands] == [0] * 8, ended
 
 
+def test_an_interrupt_that_comes_when_nothing_runs_ends_no_device(bench: SimulatedDevice) -> None:
+    # One that was sent to typed code on a computer that is very busy.
+    device = bench.run_json["device_pid"]
+    for _ in range(3):
+        os.kill(device, signal.SIGINT)
+        bench.kod("ping", "-n", "2")
+    assert bench.run_json["device_pid"] == device
+
+
 def test_a_reset_starts_the_installed_apps_again(bench: SimulatedDevice, app: App) -> None:
     bench.kod("install", "clock", app("ticker", TICKER))
     processes = {bench.run_json["device_pid"]}

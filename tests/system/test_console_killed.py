@@ -65,6 +65,8 @@ WORK: dict[str, tuple[str, ...]] = {
     "exec that sleeps": ("exec", "gone = 1\nimport time\ntime.sleep(60)"),
     "exec that prints": ("run", "{folder}/prints.py"),
     "run of asyncio.run": ("run", "{folder}/waits.py"),
+    "exec that reads a line": ("exec", "gone = 1\nimport sys\nsys.stdin.readline()"),
+    "exec that reads three": ("exec", "gone = 1\nimport sys\nsys.stdin.buffer.read(3)"),
     "run of asyncio.run that tidies up": ("run", "{folder}/tidies.py"),
     "run of asyncio.run that is busy": ("run", "{folder}/busy.py"),
     "copy in": ("fs", "cp", "{folder}/big", ":big"),

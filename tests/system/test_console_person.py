@@ -264,6 +264,26 @@ def test_mpremotes_prompt_with_a_folder_that_stays_mounted_over_ctrl_d(
     assert talk.mpremote("exec", "import os; print(os.getcwd())") == "/\n"
 
 
+@pytest.mark.parametrize("where", ["plainly", "in asyncio.run"])
+def test_typed_code_reads_what_is_typed(talk: Talk, where: str) -> None:
+    with Person(talk.port) as person:
+        person.types("\x03")
+        person.types("import asyncio, sys\r")
+        for call in ("input()", "sys.stdin.readline()", "sys.stdin.buffer.read(3)"):
+            person.types(f"def ask(): return {call}\r", r"\.\.\. +$")
+            person.types("\r")
+            person.types("async def main(): return ask()\r", r"\.\.\. +$")
+            person.types("\r")
+            run = "ask()\r" if where == "plainly" else "asyncio.run(main())\r"
+            person.types(run, r"\)\r\n$")
+            time.sleep(0.3)  # longer than a step has before it is looked at
+            assert "abc" in person.types("abc\r", r"'.*\r\n>>> ")
+            person.types("\r")
+            person.types(run, r"\)\r\n$")
+            assert "KeyboardInterrupt" in person.types("\x03")
+        person.types("\x04", BANNER)
+
+
 def test_input_asks_the_person(talk: Talk) -> None:
     with Person(talk.port) as person:
         person.types("\x03")

@@ -15,6 +15,7 @@ from kod.link import LinkLost
 from kod.services import ServiceClient, ServiceResourceProxy, ServiceSelector, connect, using
 from kodkod import errors
 from simulated_device import EXAMPLES, ROOT, SimulatedDevice
+from simulated_device import until as wait_until
 
 LAB = ROOT / "tests" / "scenarios" / "lab.py"
 SELECTOR = ServiceSelector("0f5e2c84-7f6b-4d1c-9a37-5e0c1c1ab001", 1, 0)
@@ -114,6 +115,29 @@ def test_a_lost_link_ends_calls_and_proxies_once(lab: SimulatedDevice, reconnect
         run(lab, main)
     finally:
         lab.start()
+
+
+def test_a_device_that_restarts_ends_calls_and_proxies_once(lab: SimulatedDevice) -> None:
+    async def main(device: Device) -> None:
+        client = await ServiceClient(SELECTOR).open()
+        watcher = await held(client)
+        call = asyncio.create_task(client.invoke("sleep", [20_000], timeout_ms=None))
+        await client.invoke("notify", [watcher, "before"])
+        with lab.connect() as other:
+            await asyncio.to_thread(other.reset)
+        # Whether the service or the link is stopped first is not promised.
+        with pytest.raises((errors.ServiceClosed, LinkLost)):
+            await call
+        await until(lambda: watcher.is_closed)
+        await until(lambda: device.connection.lost)
+        assert watcher.got in (["before", "service"], ["before", "link"])
+        watcher.close()
+        client.close()
+        assert len(watcher.got) == 2
+
+    before = lab.run_json["device_pid"]
+    run(lab, main)
+    wait_until(lambda: lab.run_json["device_pid"] != before and lab._is_up())
 
 
 def test_a_connection_that_is_closed_here_is_a_link_that_is_gone(lab: SimulatedDevice) -> None:

@@ -265,3 +265,33 @@ async def test_a_client_that_waits_to_reconnect_keeps_none_of_the_providers_befo
     assert await growth(kernel, one) < WEIGHT // 4
     assert client.times == APPS
     client.close()
+
+
+@kernel_test
+async def test_an_app_of_several_providers_lives_until_the_last_is_uninstalled(kernel):
+    def main():
+        for name in ("one", "two"):
+            provider = Provider()
+            provider.name = name
+            provider.provides(ServiceSelector(name, 1, 0), provider)
+            provider.services_.pop(0)
+            provider.install()
+            made.append(provider)
+
+    made = []
+    app = started(kernel, main)
+    await settle()
+    clients, proxies = [], []
+    for name in ("one", "two"):
+        clients.append(await ServiceClient(ServiceSelector(name, 1, 0)).open())
+        proxies.append(Proxy(clients[-1], await clients[-1].invoke("hold")))
+    made[0].uninstall()
+    await settle()
+    assert (proxies[0].got, proxies[1].got, app.is_running) == (["service"], [], True)
+    with raises(errors.ServiceClosed):
+        await clients[0].invoke("hold")
+    assert await clients[1].invoke("hold")
+    made[1].uninstall()
+    await ended(app, "ended", 0)
+    await settle()
+    assert proxies[1].got == ["service"]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 APPS = "b7f2a1de-0001-4c1e-9a53-6b6f646b6f64"
 LOG = "b7f2a1de-0002-4c1e-9a53-6b6f646b6f64"
 DEVICE = "b7f2a1de-0003-4c1e-9a53-6b6f646b6f64"
+NETWORK = "b7f2a1de-0004-4c1e-9a53-6b6f646b6f64"
 
 PIECE = 1024  # bytes of an image in one call
 _BOOT_S = 8.0  # from the start of a simulated device to its first answer
@@ -189,6 +190,23 @@ class Device:
     def ping(self) -> float:
         """Milliseconds that an empty request takes."""
         return self.connection.ping()
+
+    def networks(self) -> list[str]:
+        """Names of the Wi-Fi networks that it knows, the preferred one first."""
+        known: list[str] = self._call(NETWORK, "wifi")
+        return known
+
+    def add_network(self, ssid: str, password: str = "") -> None:
+        """Makes a Wi-Fi network known, or its new password; without one it is open."""
+        self._call(NETWORK, "wifi_add", ssid, password, timeout_ms=_FLASH_MS)
+
+    def remove_network(self, ssid: str) -> bool:
+        """Forgets a Wi-Fi network; False when it was not known."""
+        return bool(self._call(NETWORK, "wifi_remove", ssid, timeout_ms=_FLASH_MS))
+
+    def watchdog(self, ms: int | None = None) -> int:
+        """The time of the hardware's watchdog, 0 for none; with `ms` it is set."""
+        return int(self._call(DEVICE, "watchdog", ms, timeout_ms=_FLASH_MS))
 
     def reset(self) -> None:
         """Stops the apps gracefully, then restarts the device."""

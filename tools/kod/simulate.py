@@ -30,7 +30,8 @@ from kod.simulated import LOCK, RUN, answers, running
 HOST = "127.0.0.1"
 DEFAULT_BAUD = 115200
 RING = 260  # bytes the console of an ESP32 keeps before it drops (reference: micropython.md)
-RESET = (75, -signal.SIGUSR2)  # the device asks to be started again, or could not even ask
+# How a device asks to be started again, and what its next start is told of that.
+RESET = {75: "reset", -signal.SIGUSR2: "reset", -signal.SIGUSR1: "watchdog"}
 
 RTC = "rtc.bin"  # memory that outlives a reset and not a power cut; lib/kodkod/port/unix.py
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
@@ -427,7 +428,7 @@ class Simulator:
                 return 0
             if code not in RESET:
                 raise UserError(_ending(self.flash.settings["name"], code))
-            cause = "reset"
+            cause = RESET[code]
             if time.monotonic() - process.started < _QUICK:
                 time.sleep(0.2)
 

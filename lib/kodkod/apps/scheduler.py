@@ -265,8 +265,8 @@ class Scheduler:
             except KeyboardInterrupt as exc:
                 if self.current and self.guard.fired and not self.back:
                     self.error = exc  # it came while the step was ending by another exception
-                elif not self.guard.is_mine():
-                    self.ending = 130  # a person's
+                elif not self.guard.is_mine() and self.on_idle:
+                    self.ending = 130  # a person's; on a device it is one that came too late
                 self.current = None
             except BaseException as exc:  # whatever an app has found to make the kernel stumble
                 self._stumbled(exc)

@@ -1,5 +1,5 @@
-# Once a second: keeps the accounts small and some memory free. When the reserve is touched, apps
-# are stopped, the newest first, until the kernel has it back.
+# Once a second: keeps the accounts small, the watchdog fed and some memory free. When the reserve
+# is touched, apps are stopped, the newest first, until the kernel has it back.
 
 import asyncio
 import gc
@@ -14,6 +14,7 @@ _RESERVE = const(4096)  # what a failing kernel needs to end an app and say so
 LOW = 8192  # bytes; with less than this free, the newest app is stopped
 
 _reserve = None
+_feed = None  # the watchdog, once it was started
 
 
 async def run(kernel):
@@ -23,12 +24,20 @@ async def run(kernel):
     while True:
         await asyncio.sleep_ms(PERIOD_MS)
         port.uptime_ms()  # it must be looked at now and then
+        if _feed:
+            _feed()
         _account(kernel.apps)
         try:
             if _reserve is None or gc.mem_free() < 2 * LOW:
                 await _relieve(kernel)
         except MemoryError:  # not even to say so: the next round goes on
             give_back()
+
+
+def watch(ms):
+    """Have the hardware's watchdog restart the device when this loop stands still for `ms`."""
+    global _feed
+    _feed = port.watchdog(ms)
 
 
 def _account(apps):

@@ -21,6 +21,7 @@ _GONE_MS = const(8000)  # without a frame; kod says something every 5 s
 _PAYLOADS = const(4)  # that wait for the session
 _BATCH = const(64)  # bytes that are written before others get their turn
 _CONTROL = b"\r\n\x01\x02\x03"
+_MPREMOTE = b"\r\x03\r\x01"  # how it begins
 
 
 class _Carrier:
@@ -162,19 +163,20 @@ class Cable:
     async def _typed(self, gone):
         # In a session it is noise, unless it is how mpremote begins.
         text, self._strange = self._strange, b""
+        start = text.find(_MPREMOTE)
         if self.carrier:
-            if not gone and (text.strip(_CONTROL) or b"\r\x03" not in text):
+            # (Its Ctrl-C may have interrupted what ran.)
+            alone = not text.strip(_CONTROL) and (b"\r\x03" in text or b"\r\x01" in text)
+            if not gone and start < 0 and not alone:
                 return
             self.end()
         # What stands before a Ctrl-C does not matter, and an opening that was hurt is no text.
-        start = max(0, text.rfind(b"\x03"))
-        text = text[start:]
-        if max(text) > 126 or b"kodkod" in text:
-            text = text[: text[0] == 3]
-        for byte in text:
-            job = self._console.type(byte)
-            if job:
-                await self._console.do(job)
+        start = max(0, start, text.find(b"\x03"))
+        if start or not (max(text) > 126 or b"kodkod" in text):
+            for byte in text[start:]:
+                job = self._console.type(byte)
+                if job:
+                    await self._console.do(job)
 
     async def _put(self, data):
         # No faster than a slow line takes it: a full one would stop the device.

@@ -2,6 +2,7 @@
 # asyncio.run in it drives the kernel's loop from inside that step.
 
 import asyncio
+import builtins
 import gc
 import io
 import os
@@ -14,6 +15,8 @@ from kodkod import port
 from kodkod.apps import logs
 from kodkod.channel import Signal
 from kodkod.link.views import Views
+
+_input = builtins.input
 
 _DONE = "done"
 _LOOK_MS = const(20)  # between looks for a Ctrl-C during asyncio.run
@@ -52,7 +55,8 @@ class Typed:
         self._outcome = None  # of asyncio.run, while it goes on
         self._interrupted = False
         self._ahead = b""  # what came after the Ctrl-C
-        self._raw = False  # to what runs a Ctrl-C is a byte
+        self.raw = False  # to what runs a Ctrl-C is a byte
+        self.reading = False  # it waits for what is typed
 
     def _forget(self):
         self.names = {"__name__": "__main__", "__repl_print__": self._show}
@@ -86,7 +90,9 @@ class Typed:
     def step(self, job, source, _1, _2):
         """Do the job: run the source as "exec" or "single", or call a function."""
         self.typing = True
-        self._late = self.left = self._raw = False
+        self._outcome = None
+        builtins.input = _input
+        self._late = self.left = self.raw = self.reading = False
         try:
             try:
                 port.console_ctrl_c(True)
@@ -129,11 +135,19 @@ class Typed:
             lines.insert(-1, "stopped: it took more than {} ms".format(self.console.limit_ms))
         return "\n".join(lines)
 
+    def _input(self, *prompt):
+        # What is typed is for it alone; a Ctrl-C ends it by itself.
+        self.reading = True
+        try:
+            return _input(*prompt)
+        finally:
+            self.reading = False
+
     def kbd_intr(self, char):
         """micropython.kbd_intr of typed code: 3, or -1 while it reads bytes of any kind."""
-        self._raw = char != 3
+        self.raw = char != 3
         if self.typing and self._outcome is None:
-            port.console_ctrl_c(not self._raw)
+            port.console_ctrl_c(not self.raw)
 
     def write(self, text):
         """What typed code prints: shown if it runs now, else a line of its log."""
@@ -150,15 +164,18 @@ class Typed:
         core = asyncio.core
         app = self._app
         task = core.cur_task
-        self._outcome = outcome = []
+        outcome = []
         port.console_ctrl_c(False)
+        self._outcome = outcome
         self._interrupted = False
         self._ahead = b""
         app.limit = _BUSY_MS
         inner = kernel.task(app, self._drive(coro, outcome))
         watch = kernel.task(kernel.system, self._watch(inner))
         kernel.current = None
+        builtins.input = self._input
         kernel.run()
+        builtins.input = _input
         if kernel.error:
             kernel._finished()
         watch.cancel()
@@ -172,7 +189,7 @@ class Typed:
         self._outcome = None
         app.limit = self.console.limit_ms
         self.console.again = self._ahead + self.console.again
-        port.console_ctrl_c(not self._raw)
+        port.console_ctrl_c(not self.raw)
         if not ended and self._interrupted and not outcome:
             raise KeyboardInterrupt
         if ended or not outcome:
@@ -219,7 +236,7 @@ class Typed:
         # Nobody else reads the console during asyncio.run: is there a Ctrl-C, or a frame of a
         # host that has come anew? What follows it is for later.
         stop = False
-        if self._raw and not self.left:
+        if self.reading or (self.raw and not self.left):
             return False
         byte = self.console.read()
         while byte >= 0:

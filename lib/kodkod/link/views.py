@@ -23,11 +23,10 @@ class _Stdin(io.IOBase):
     # mpremote's file system waits here for mpremote, which may be gone. Stock MicroPython then
     # waits for ever, and takes what the next host sends for the answer.
 
-    def __init__(self, stream, typed):
+    def __init__(self, stream, typed, text):
         self._stream = stream
         self._typed = typed
-        self.read = stream.read
-        self.readline = stream.readline
+        self._text = text
         self._poller = select.poll()
         self._poller.register(stream, select.POLLIN)
         self._one = bytearray(1)
@@ -60,6 +59,47 @@ class _Stdin(io.IOBase):
             self._look(bytes(buffer[:at]))
         self._tail = (self._tail + bytes(buffer[max(0, at - _TAIL) : at]))[-_TAIL:]
         return count
+
+    def read(self, count=-1):
+        return self._take(count, False)
+
+    def readline(self, count=-1):
+        return self._take(count, True)
+
+    def _take(self, count, line):
+        # As the stream does it, but what the next host says stays for the console.
+        typed = self._typed
+        text = self._text
+        data = bytearray()
+        left = 0  # bytes of a character
+        typed.reading = True
+        try:
+            while count or left:
+                for _ in self._poller.ipoll(_QUIET_MS):
+                    break
+                else:
+                    if typed.raw:
+                        self._look(bytes(data))
+                    continue
+                self._stream.readinto(self._one)
+                byte = self._one[0]
+                if byte == 3 and not typed.raw:
+                    raise KeyboardInterrupt
+                data.append(byte)
+                if data[-2:] == b"\r\x01" and not typed.raw:
+                    # mpremote's beginning, whose Ctrl-C is on its way to be raised here.
+                    typed.console.again = b"\x01"
+                    raise KeyboardInterrupt
+                if left:
+                    left -= 1
+                else:
+                    count -= 1
+                    left = text and (byte >= 0xC0) + (byte >= 0xE0) + (byte >= 0xF0)
+                if line and (byte == 10 or (byte == 13 and text)):
+                    break
+        finally:
+            typed.reading = False
+        return str(data, "utf-8").replace("\r", "\n") if text else bytes(data)
 
     def _look(self, data):
         # Is it the beginning of another host's conversation?
@@ -99,8 +139,8 @@ class Views:
         view.run = self._typed.run
 
     def _sys(self, view):
-        view.stdin = _Stdin(sys.stdin, self._typed)
-        view.stdin.buffer = _Stdin(sys.stdin.buffer, self._typed)
+        view.stdin = _Stdin(sys.stdin, self._typed, True)
+        view.stdin.buffer = _Stdin(sys.stdin.buffer, self._typed, False)
 
     def _micropython(self, view):
         from kodkod.apps import tricks

@@ -46,6 +46,12 @@ def reset():
     machine.reset()
 
 
+def watchdog(ms):
+    """Start the hardware's watchdog, which restarts the device `ms` after it was last fed, also
+    in a bare REPL: only a restart ends it. Returns what feeds it."""
+    return machine.WDT(timeout=ms).feed
+
+
 # The guard: a timer's callback runs in the main thread between two bytecodes. It interrupts by
 # a Ctrl-C that comes in through the dupterm slot, which is taken for that moment alone.
 

@@ -45,6 +45,20 @@ def reset():
     kernel.kernel.ending = RESET_CODE
 
 
+_bites = None  # ticks_ms at which the watchdog restarts the device
+
+
+def watchdog(ms):
+    """As an ESP32's: it restarts the device `ms` after it was last fed. Returns what feeds it."""
+
+    def feed():
+        global _bites
+        _bites = time.ticks_add(time.ticks_ms(), ms)
+
+    feed()
+    return feed
+
+
 # The guard. A thread looks at the clock and asks the main thread, between two bytecodes, to look
 # too; that makes an exception pending as the VM itself does, so it is raised at the next jump,
 # as on an ESP32. (A SIGINT this port raises wherever it strikes, in the allocator as well.)
@@ -133,6 +147,8 @@ def _watch():
     while _guard:
         time.sleep_ms(_TICK_MS)
         unix_console.tick(interrupt)
+        if _bites is not None and time.ticks_diff(time.ticks_ms(), _bites) > 0:
+            os.system("kill -USR1 $PPID")
         guard = _guard
         if not guard or not (_pending.at or guard.late()):
             late = 0

@@ -65,7 +65,7 @@ def find(selector, owner):
     if best:
         return best
     if denied:
-        raise errors.Denied(f"{owner.name} may not open {denied}")
+        raise errors.Denied(f"{owner.name} may not open {denied}: see its permissions")
     if seen:
         raise errors.VersionMismatch(f"{uuid}: {major}.{selector.minor} wanted, there is{seen}")
     raise errors.ServiceNotFound(f"no provider of {uuid}: does its app run?")

@@ -7,7 +7,7 @@ from micropython import const
 
 from kodkod import port
 from kodkod.apps import kernel as kernels
-from kodkod.apps import logs, trouble
+from kodkod.apps import logs, trouble, upkeep
 from kodkod.apps.supervisor import Supervisor
 from kodkod.link.console import Console
 from kodkod.system import settings
@@ -22,6 +22,8 @@ def main():
     kernel = kernels.start()
     config = settings.load()
     console = Console(kernel, _hello(config), config.get("console_limit_ms", 30000))
+    if config.get("watchdog_ms"):
+        upkeep.watch(config["watchdog_ms"])
     kernel.task(kernel.system, console.serve())
     kernel.task(kernel.system, _boot(kernel, config))
     try:

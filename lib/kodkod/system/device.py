@@ -6,8 +6,9 @@ import sys
 from micropython import const
 
 from kodkod import port
-from kodkod.apps import trouble
+from kodkod.apps import trouble, upkeep
 from kodkod.services import registry
+from kodkod.system import settings as files
 
 VERSION = "0.1.0"
 
@@ -44,6 +45,18 @@ class Methods:
     def do_set_time(self, client, epoch_s):
         """Set the clock, if the platform lets it be set: seconds since 1970-01-01 UTC."""
         port.set_time(epoch_s)
+
+    def do_watchdog(self, client, ms=None):
+        """Set the hardware's watchdog, from now on and at each boot; 0: none from the next boot
+        on. Returns ms."""
+        if ms is not None:
+            changed = dict(self.settings)
+            changed["watchdog_ms"] = ms
+            files.save(changed)
+            self.settings["watchdog_ms"] = ms
+            if ms:
+                upkeep.watch(ms)
+        return self.settings.get("watchdog_ms", 0)
 
     async def do_reset(self, client):
         """Stop the apps gracefully, then restart the device."""

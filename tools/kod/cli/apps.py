@@ -1,4 +1,4 @@
-"""What is done to an app by its name: list, info, start, stop, restart, uninstall, config."""
+"""What is done to an app by its name: list, info, start, stop, restart, uninstall."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 
 from kod.cli.devices import each
 from kod.cli.output import Output, duration, paint, size
-from kod.cli.parse import add_device, duration_ms
-from kod.cli.settings import add_settings, settings_of
+from kod.cli.parse import add_device
 from kod.device import Device
 
 _COLOURS = {
@@ -19,8 +18,6 @@ _COLOURS = {
     "failed": "red",
     "quarantined": "red",
 }
-_SPANS = ("interval", "timeout", "limit", "probation")  # settings that are a time
-_SETTINGS = (*_SPANS, "restart", "after", "args", "defines")
 
 
 def _device_only(parser: argparse.ArgumentParser) -> None:
@@ -99,8 +96,8 @@ def _of_app(record: dict[str, Any]) -> dict[str, str]:
         "on probation": f"until it is proved, {record['previous'][:12]} is kept"
         if record["probation"] and record["previous"]
         else "",
-        "settings": _settings(record["settings"]),
-        "by default": _settings(record.get("defaults") or {}),
+        "settings": shown_settings(record["settings"]),
+        "by default": shown_settings(record.get("defaults") or {}),
         "services": ", ".join(record["services"]),
         "messages": str(record.get("messages", "")),
         "processor": f"{record['cpu_us'] / 1e6:.2f} s" if "cpu_us" in record else "",
@@ -141,7 +138,7 @@ def _facts(facts: dict[str, str], out: Output) -> None:
         out.line(f"{paint(key.ljust(width), 'dim')}  {fact}")
 
 
-def _settings(settings: dict[str, Any]) -> str:
+def shown_settings(settings: dict[str, Any]) -> str:
     """As the options that set them."""
     parts = []
     for key, value in sorted(settings.items()):
@@ -207,62 +204,6 @@ def _on_names(args: argparse.Namespace, out: Output, action: Any, done: str) -> 
     return each(args, out, all_names)
 
 
-def _config_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("app",), help="what is set: an app")
-    parser.add_argument("name", help="its name")
-    add_settings(parser)
-    parser.add_argument(
-        "--probation", type=duration_ms, metavar="TIME", help="how long a new version is on trial"
-    )
-    parser.add_argument(
-        "--unset",
-        action="append",
-        default=[],
-        metavar="SETTING",
-        type=_setting,
-        help=f"back to its default: {', '.join(_SETTINGS)}, or one define: defines.KEY",
-    )
-    add_device(parser)
-
-
-def _setting(text: str) -> str:
-    name, _, key = text.partition(".")
-    if name not in _SETTINGS or (key and name != "defines"):
-        known = ", ".join(_SETTINGS)
-        raise argparse.ArgumentTypeError(f"'{text}' is no setting; take {known} or defines.KEY")
-    return text
-
-
-def _changes(args: argparse.Namespace) -> dict[str, Any]:
-    """What is to be set, and None for what is to be taken back."""
-    changes = settings_of(args)
-    if args.probation is not None:
-        changes["probation_ms"] = args.probation
-    for text in args.unset:
-        name, _, key = text.partition(".")
-        if key:
-            changes.setdefault("defines", {})[key] = None
-        else:
-            changes[f"{name}_ms" if name in _SPANS else name] = None
-    return changes
-
-
-def _config(args: argparse.Namespace, out: Output) -> int:
-    changes = _changes(args)
-
-    def change(device: Device) -> Any:
-        if changes:
-            device.configure(args.name, changes)
-            out.note(f"'{args.name}' on '{device.name}' runs with the new settings")
-        settings = device.info(args.name)["settings"]
-        if not out.as_json:
-            shown = _settings(settings)
-            out.line(f"{args.name}: {shown}" if shown else f"{args.name}: all as by default")
-        return settings
-
-    return each(args, out, change)
-
-
 VERBS = {
     "list": (_device_only, _list),
     "info": (_info_arguments, _info),
@@ -270,5 +211,4 @@ VERBS = {
     "stop": (_name_arguments, _stop),
     "restart": (_name_arguments, _restart),
     "uninstall": (_uninstall_arguments, _uninstall),
-    "config": (_config_arguments, _config),
 }

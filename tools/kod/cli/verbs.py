@@ -17,7 +17,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "start": ("kod.cli.apps", "start an app"),
     "stop": ("kod.cli.apps", "stop an app until it is started again"),
     "restart": ("kod.cli.apps", "stop an app and start it"),
-    "config": ("kod.cli.apps", "show or change settings: kod config app NAME ..."),
+    "config": ("kod.cli.config", "show or change settings: of an app, Wi-Fi, the watchdog"),
     "logs": ("kod.cli.logs", "show what apps printed; -f goes on"),
     "monitor": ("kod.cli.console", "show all that a device says, live"),
     "repl": ("kod.cli.console", "a prompt on the device, while its apps go on"),

@@ -177,8 +177,8 @@ def check_wifi(ssid: str, password: str) -> None:
     hexadecimal = len(password) == 64 and re.fullmatch(r"[0-9a-fA-F]+", password)
     if password and not hexadecimal and not 8 <= len(password.encode()) <= 63:
         raise BadInput(
-            f"the password of '{ssid}' must have 8 to 63 characters; for a network without one "
-            "give --wifi-open"
+            f"the password of '{ssid}' must have 8 to 63 characters; of a network that has none "
+            "say so (kod flash: --wifi-open, kod config wifi: --open)"
         )
 
 
