@@ -205,6 +205,15 @@ def test_ctrl_c_ends_asyncio_run_and_not_the_device(talk: Talk, folder: Path) ->
     assert talk.desk.run_json["device_pid"] == before
 
 
+@pytest.mark.parametrize(
+    "noise", [b"\0\x03\xc3", b"\0\xc3\x03kodkod", b"\0~@  kodkod 1", b"\0\0\xff"]
+)
+def test_noise_of_a_frame_hides_no_mpremote_that_follows_at_once(talk: Talk, noise: bytes) -> None:
+    with Person(talk.port) as person:
+        person.asks(noise + b"\r\x03\r\x01", r"raw REPL; CTRL-B to exit\r\n>$")
+        person.asks(b"\x02", r">>> $")
+
+
 def test_what_was_sent_before_the_port_was_closed_arrives_before_the_next_opens_it(
     talk: Talk,
 ) -> None:
