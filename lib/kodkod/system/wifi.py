@@ -30,8 +30,8 @@ class Wifi:
     async def run(self):
         """Keep the device in one of its known networks, for ever."""
         pause = _PAUSE_MS
-        self.radio.active(True)
         while True:
+            self._turn_on()
             for ssid, password in list(self.settings["wifi"]):
                 if await self._join(ssid, password):
                     pause = _PAUSE_MS
@@ -40,6 +40,12 @@ class Wifi:
             else:
                 await self.changed.wait(pause)
                 pause = min(2 * pause, _PAUSE_MAX_MS)
+
+    def _turn_on(self):
+        try:
+            self.radio.active(True)
+        except OSError:  # no memory for it now: the next round
+            pass
 
     async def _join(self, ssid, password):
         self.ssid = ssid
