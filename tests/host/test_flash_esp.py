@@ -16,7 +16,7 @@ import fake_firmware
 import pytest
 from fake_rom_loader import FakeEsp32, FakePort
 from kod.errors import LOST, NOT_FOUND, NotThere, Unreachable, UserError
-from kod.flash import boards, esp
+from kod.flash import boards, esp, ports
 from kod.flash.plan import Piece
 
 FIRMWARE = Piece("firmware", 0x1000, fake_firmware.for_board(boards.by_name("ESP32_GENERIC")))
@@ -295,15 +295,58 @@ def test_ctrl_c_ends_esptool(line: esp.Line, chip: FakeEsp32, tmp_path: Path) ->
         os.kill(child, 0)
 
 
-@pytest.mark.skipif(not DEEP, reason="pyserial's rfc2217 takes a minute (KODKOD_DEEP=1)")
 def test_over_rfc2217_the_lines_reset_the_chip_before_and_after() -> None:
     chip = FakeEsp32()
     chip.mode = "app"
     with FakePort(chip, lines=True) as port:
-        line = esp.Line(port.url)
-        assert esp.detect(line).name == "esp32"
-        esp.write(line, "esp32", [FILES], progress=silent)
+        esp.write(esp.Line(port.url), "esp32", [FILES], progress=silent)
     assert chip.calls[0] == "boot rom"
     assert chip.calls[-1] == "boot app"
     assert chip.flash[FILES.offset : FILES.end] == FILES.data
     assert threading.active_count() < 10
+
+
+class ShyEsp32(FakeEsp32):
+    """Behind a server that takes every change of its lines for a wish, as esptool's does."""
+
+    def __init__(self) -> None:
+        self.changes: list[tuple[bool, bool]] = []
+        self.speeds: list[int] = []
+        super().__init__()
+        self.mode = "app"
+
+    def _change(self, dtr: bool, rts: bool) -> None:
+        self.changes.append((dtr, rts))
+        super()._change(dtr, rts)
+
+    @property
+    def baudrate(self) -> int:
+        return self.speeds[-1]
+
+    @baudrate.setter
+    def baudrate(self, value: int) -> None:
+        self.speeds.append(value)
+
+
+def test_opening_a_console_over_rfc2217_leaves_the_board_alone() -> None:
+    chip = ShyEsp32()
+    with FakePort(chip, lines=True) as port:
+        for _ in range(2):
+            ports.open_console(port.url).close()
+        with ports.open_console(port.url) as line:
+            assert chip.changes == []
+            line.rts = True  # who wants them to change is heard
+            line.rts = False
+    assert [rts for _, rts in chip.changes] == [True, False]
+    assert chip.calls == ["boot app"]
+
+
+def test_another_time_limit_is_not_negotiated_over_rfc2217() -> None:
+    chip = ShyEsp32()
+    with FakePort(chip, lines=True) as port, ports.open_console(port.url) as line:
+        before = len(chip.speeds)
+        for seconds in range(100):
+            line.timeout = seconds
+        assert len(chip.speeds) == before
+        line.baudrate = 460800
+        assert chip.speeds[before:] == [460800]

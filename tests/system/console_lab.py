@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import random
 import re
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -18,8 +20,11 @@ import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
+import serial
 from kod import Device
+from serial.rfc2217 import PortManager
 from simulated_device import SimulatedDevice, until
 
 MPREMOTE = [sys.executable, "-m", "mpremote"]
@@ -271,3 +276,59 @@ class Person:
             if select.select([self._fd], [], [], 0.05)[0]:
                 self.seen += os.read(self._fd, 4096).decode(errors="replace")
         return self.seen
+
+
+class Rfc2217:
+    """The console at `url`, an rfc2217:// server as people put before a board, until closed."""
+
+    def __init__(self, port: str) -> None:
+        self._console = serial.Serial(port, timeout=0)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"rfc2217://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Rfc2217:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._ends.set()
+        self._thread.join(5)
+        self._listener.close()
+        self._console.close()
+
+    def _serve(self) -> None:
+        while not self._ends.is_set():
+            if select.select([self._listener], [], [], 0.05)[0]:
+                connection, _ = self._listener.accept()
+                with connection, contextlib.suppress(OSError):
+                    self._connected(connection)
+
+    def _connected(self, connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        manager = PortManager(_NoLines(self._console), SimpleNamespace(write=connection.sendall))
+        while not self._ends.is_set():
+            ready = select.select([connection, self._console.fileno()], [], [], 0.05)[0]
+            if connection in ready:
+                data = connection.recv(4096)
+                if not data:
+                    return
+                self._console.write(b"".join(manager.filter(data)))
+            if self._console.fileno() in ready:
+                connection.sendall(b"".join(manager.escape(self._console.read(4096))))
+
+
+class _NoLines:
+    """A pty as a serial port: it has no modem lines to ask for."""
+
+    cts = dsr = ri = cd = False
+
+    def __init__(self, console: serial.Serial) -> None:
+        self._console = console
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._console, name)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from console_lab import DEEP, Line, Person, Talk, talking
+from console_lab import DEEP, Line, Person, Rfc2217, Talk, talking
 from kod import micropython
 from simulated_device import until
 
@@ -182,25 +182,52 @@ def test_the_line_is_cut_after_every_frame(
         until(lambda: says(talk, "cut", count))
 
 
+class Prompt:
+    """kod repl in a terminal of its own."""
+
+    def __init__(self, talk: Talk, where: str) -> None:
+        self.master, slave = os.openpty()
+        self.process = subprocess.Popen(
+            [*KOD, "repl", "-d", where],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=talk.desk.environment,
+        )
+        os.close(slave)
+
+    def __enter__(self) -> Prompt:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
 def test_kod_repl_is_a_prompt_on_the_device(talk: Talk) -> None:
-    master, slave = os.openpty()
-    process = subprocess.Popen(
-        [*KOD, "repl", "-d", "desk"],
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        env=talk.desk.environment,
-    )
-    os.close(slave)
-    try:
-        with Person.at(master) as person:
+    with Prompt(talk, "desk") as prompt, Person.at(prompt.master) as person:
+        person.sees(r">>> $")
+        person.types("6 * 7\r", r"\r\n42\r\n")
+        os.write(prompt.master, b"\x1d")
+        assert prompt.process.wait(10) == 0
+
+
+def test_a_console_behind_an_rfc2217_server_is_as_good_as_a_cable(
+    talk: Talk, tmp_path: Path
+) -> None:
+    (tmp_path / "far.py").write_text(VERSION.format("far"))
+    with Rfc2217(talk.port) as far:
+        talk.desk.kod("install", "far", tmp_path / "far.py", "--no-probation", "-d", far.url)
+        assert "far" in talk.desk.kod("list", "-d", far.url).out
+        until(lambda: says(talk, "far", "far"))
+        assert "Kodkod runs there" in talk.desk.kod("doctor", "-p", far.url, code=None).out
+        with Prompt(talk, far.url) as prompt, Person.at(prompt.master) as person:
             person.sees(r">>> $")
             person.types("6 * 7\r", r"\r\n42\r\n")
-            os.write(master, b"\x1d")
-            assert process.wait(10) == 0
-    finally:
-        process.kill()
-        process.wait()
+            far.close()
+            person.sees(r"is gone; is the cable still plugged in\?")
+            assert prompt.process.wait(10) == 4
+    talk.desk.kod("uninstall", "far", "-d", talk.port)
 
 
 def test_kod_repl_without_a_terminal_says_what_to_do(talk: Talk) -> None:

@@ -72,8 +72,8 @@ async def test_the_guard_stops_what_loops(kernel):
         app = started(kernel, looping, kind, (), name="bad", limit=60)
         await ended(app, "runaway")
         assert "in looping" in app.traceback
-        await asyncio.sleep_ms(30)
-        assert len(told) > before
+        while len(told) == before:  # the others go on
+            await asyncio.sleep_ms(10)
         assert os._slot[0] is None  # the console slot is free again
         assert os._char[0] == -1
     await other.stop()

@@ -23,13 +23,19 @@ class FakeRadio:
         self.tried = []
         self.fails = 0  # how often connect raises
         self.state = 1001
+        self.no_memory = 0  # how often active raises
         self.is_active = False
 
     def active(self, on):
+        if self.no_memory:
+            self.no_memory -= 1
+            raise OSError("WiFi Out of Memory")
         self.is_active = on
 
     def connect(self, ssid, password):
         self.tried.append((ssid, password))
+        if not self.is_active:
+            raise OSError("Wifi Not Started")
         if self.fails:
             self.fails -= 1
             raise OSError("Wifi Internal State Error")
@@ -131,6 +137,18 @@ async def test_a_wrong_password_and_a_missing_network_are_said_once():
             assert lab.said == ["does not get into network 'home': the password is wrong"]
     finally:
         wifi.JOIN_LOOKS = 100
+
+
+async def test_a_radio_that_finds_no_memory_or_was_turned_off_is_turned_on_again():
+    radio = FakeRadio({"home": "secret"})
+    radio.no_memory = 1
+    async with Lab([["home", "secret"]], radio) as lab:
+        await up(lab.wifi)
+        radio.active(False)  # somebody at the prompt
+        radio.joined = None
+        while not lab.wifi.losses or not lab.wifi.is_up:
+            await asyncio.sleep_ms(20)
+        assert radio.is_active
 
 
 class Told(ServiceResourceProxy):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import select
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from kod.errors import Unreachable, UserError
 _ANSWER_S = 10  # an erase of the flash may come between a command and its answer
 _PROMPT_S = 4  # seconds to a prompt; a start takes 2
 _TRIES = 3
+_LOOK_S = 0.02  # between two looks at a line that cannot be waited for
 _CHUNK = 1536  # bytes of a file in one command; a device has little RAM to parse it in
 
 
@@ -147,6 +149,13 @@ class Repl:
             ) from None
 
 
+def _wait_for_either(typed: int, line: Any) -> None:
+    """Until there is something from the keyboard or the line: mpremote waits for the line's file
+    descriptor, which a port on the network has not."""
+    while not line.in_waiting and not select.select([typed], [], [], _LOOK_S)[0]:
+        pass
+
+
 def prompt(port: str) -> None:
     """A person at the prompt of the device at `port`, until Ctrl-] or Ctrl-X."""
     from types import SimpleNamespace
@@ -157,6 +166,8 @@ def prompt(port: str) -> None:
     with Repl(port) as repl:
         repl._transport.serial.write(b"\x03")  # away with what somebody left half typed
         terminal = Console()
+        if hasattr(terminal, "infd") and not hasattr(repl._transport.serial, "fd"):
+            terminal.waitchar = lambda line: _wait_for_either(terminal.infd, line)
         terminal.enter()
         try:
             gone = do_repl_main_loop(
@@ -167,6 +178,8 @@ def prompt(port: str) -> None:
                 code_to_inject=None,
                 file_to_inject=None,
             )
+        except OSError:
+            gone = True
         finally:
             terminal.exit()
     if gone:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import kod
-from kod import config, discover, library, micropython
+from kod import config, discover, library, link_serial, micropython
 from kod.errors import UserError
 from kod.flash import ports
 
@@ -192,8 +192,12 @@ def console(port: str, seconds: float = 3.0) -> Finding:
         return Finding(BAD, port, heard.trouble, "kod flash writes it anew")
     if heard.up or heard.speaks:
         return Finding(OK, port, "Kodkod runs there")
-    if heard.prompt:
-        return Finding(OK, port, "shows MicroPython's prompt", "kod setup puts Kodkod there")
+    if heard.prompt:  # Kodkod's own, or MicroPython's
+        try:
+            link_serial.connect(port, int(seconds * 1000)).close()
+            return Finding(OK, port, "Kodkod runs there")
+        except UserError:
+            return Finding(OK, port, "shows MicroPython's prompt", "kod setup puts Kodkod there")
     if raw and sum(byte > 126 or byte < 9 for byte in raw) > len(raw) // 4:
         return Finding(BAD, port, "sends what is no text", "another program or speed: kod flash")
     if raw:

@@ -22,7 +22,7 @@ from kod.flash.boards import CHIPS, size_in_bytes
 from kod.flash.plan import Piece
 
 ROM_BAUD = 115200
-_ESPTOOL = [sys.executable, "-m", "esptool"]
+_ESPTOOL = [sys.executable, "-m", "kod.flash.run_esptool"]
 _WRITING = re.compile(r"Writing at 0x([0-9a-f]+)")
 _PERCENT = re.compile(r"(\d+)(?:\.\d+)?\s?%")
 

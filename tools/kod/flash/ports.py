@@ -27,6 +27,7 @@ _VENDORS = {
 }
 _URL = re.compile(r"[a-z][a-z0-9+]*://")
 CONSOLE_BAUD = 115200
+serial.protocol_handler_packages.insert(0, "kod.flash.urls")
 Serial = serial.Serial  # what serial_for_url gives also for a URL, as far as kod uses it
 
 
