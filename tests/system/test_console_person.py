@@ -203,22 +203,6 @@ def test_ctrl_d_at_the_prompt_of_mpremote_mounts_its_folder_again(
             process.wait()
 
 
-def test_typed_code_has_a_limit_of_its_own(talk: Talk, tmp_path_factory) -> None:
-    settings = talk.desk.folder / "kodkod.json"
-    text = settings.read_text()
-    settings.write_text(text.replace("{", '{"console_limit_ms": 300,', 1))
-    talk.link.close()
-    talk.desk.kod("reset")
-    until(lambda: talk.desk.states().get("ann") == "running")
-    talk.link = talk.desk.connect()
-    until(lambda: len(talk.posts()) == 2)
-    with Person(talk.port) as person, talk.going_on():
-        person.types("\x03")
-        person.types("while True: pass\r", r"\.\.\. $")
-        assert "it took more than 300 ms" in person.types("\r")
-        assert person.types("6 * 7\r").endswith("\r\n42\r\n>>> ")
-
-
 def test_a_restart_asked_for_at_the_prompt_is_a_real_one(talk: Talk) -> None:
     before = talk.desk.run_json["device_pid"]
     talk.link.close()
@@ -291,3 +275,20 @@ def test_input_asks_the_person(talk: Talk) -> None:
         person.types("somebody\r")
         assert person.types("name\r").endswith("\r\n'somebody'\r\n>>> ")
         person.types("\x04", BANNER)
+
+
+# The last one here: the device keeps that limit.
+def test_typed_code_has_a_limit_of_its_own(talk: Talk, tmp_path_factory) -> None:
+    settings = talk.desk.folder / "kodkod.json"
+    text = settings.read_text()
+    settings.write_text(text.replace("{", '{"console_limit_ms": 300,', 1))
+    talk.link.close()
+    talk.desk.kod("reset")
+    until(lambda: talk.desk.states().get("ann") == "running")
+    talk.link = talk.desk.connect()
+    until(lambda: len(talk.posts()) == 2)
+    with Person(talk.port) as person, talk.going_on():
+        person.types("\x03")
+        person.types("while True: pass\r", r"\.\.\. $")
+        assert "it took more than 300 ms" in person.types("\r")
+        assert person.types("6 * 7\r").endswith("\r\n42\r\n>>> ")
