@@ -113,7 +113,9 @@ class Console:
             byte = self.read()
             if byte < 0:
                 break
-            self._reset = False
+            if self._reset:
+                self._reset = False
+                self.news.set()
             if not self.cable:
                 if byte:
                     job = self.type(byte)
@@ -172,7 +174,7 @@ class Console:
                 if self._reset:
                     # mpremote, when it has mounted a folder, waits for silence now, and takes
                     # the first ">" that comes then for the raw REPL's.
-                    await asyncio.sleep_ms(_LOOK_MS)
+                    await self.news.wait(_LOOK_MS)
                     if port.uptime_ms() - self._heard > _RESET_MS:
                         self._reset = False
                     continue
