@@ -171,6 +171,19 @@ def test_reset_causes():
     machine._cause[0] = machine.PWRON_RESET
 
 
+def test_the_boot_button_is_held_only_where_something_reads_high():
+    button, idle = machine.Pin(0), machine.Pin(3)
+    try:
+        assert not port.boot_button()
+        button.off()
+        assert port.boot_button()
+        idle.off()  # an emulator in which no pin ever reads high
+        assert not port.boot_button()
+    finally:
+        button.on()
+        idle.on()
+
+
 def test_a_reset_that_is_asked_for_leaves_word():
     machine._memory[0] = b""
     trouble.note("x")

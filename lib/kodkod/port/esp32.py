@@ -171,6 +171,12 @@ def reset_cause():
     return _CAUSES.get(cause, "panic")
 
 
+_BOOT_PIN = 9 if CHIP in ("esp32c3", "esp32c6") else 0
+_IDLE_PIN = 3 if CHIP == "esp32" else None  # the console's receive line, which rests at high
+
+
 def boot_button():
-    """True while the boot button (GPIO 0 on most boards) is held."""
-    return machine.Pin(0, machine.Pin.IN, machine.Pin.PULL_UP).value() == 0
+    """True while the boot button is held."""
+    pin = machine.Pin(_BOOT_PIN, machine.Pin.IN, machine.Pin.PULL_UP)
+    # Where nothing ever reads high, as in some emulators, there is no button to be held.
+    return pin.value() == 0 and (_IDLE_PIN is None or machine.Pin(_IDLE_PIN).value() == 1)
