@@ -62,7 +62,8 @@ class Middle:
                     break
                 target.sendall(changed)
         except Cut as cut:
-            target.sendall(cut.last)
+            with contextlib.suppress(OSError):  # it may have hung up by itself
+                target.sendall(cut.last)
         except OSError:
             pass
         for line in (source, target):

@@ -20,6 +20,7 @@ _FRAME = 400  # bytes of the longest frame, and more
 _REPEAT_S = 0.25  # three times, then the device does not read
 _LATER_S = 1.0
 CTRL_C = b"\x03"  # ends code that somebody typed there and left running
+_STARTS_S = 2.5  # a device that is just starting takes a Ctrl-C for the wish to have a bare prompt
 _LOST_S = 15  # without a packet while some are expected: longer than any step of an app
 _TICK_S = 0.05
 _QUIET_S = 0.05  # then what may have been the beginning of a frame is text
@@ -59,10 +60,12 @@ class ConsoleCarrier:
         self._nonce = harmless()
         self._tick()
         tries = 0
+        interrupts_at = self._loop.time() + _STARTS_S
         while not self._opened.done():
             tries += 1
-            if tries == 3:
+            if self._loop.time() > interrupts_at:
                 self._stream.write(CTRL_C)
+                interrupts_at += 60
             self._stream.write(opening(self._nonce))
             pause = _REPEAT_S if tries <= 3 else _LATER_S
             await asyncio.wait([self._opened], timeout=pause)
