@@ -173,3 +173,26 @@ def _with_source(lines: list[str]) -> Iterator[str]:
         if frame and not after.startswith("    ") and Path(frame[1]).is_file():
             source = Path(frame[1]).read_text(encoding="utf-8").splitlines()
             yield "    " + source[int(frame[2]) - 1].strip()
+
+
+COUNTED = re.compile(
+    r"\d (power cuts|second power cuts|file system calls|calls, the|images|inputs|values and)"
+    r"|sizes of a full flash|of 160 KB|KB in 32"
+)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests have counted (power cuts, inputs tried) and measured, below their results."""
+    lines = {
+        line.strip(): None
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for title, text in getattr(report, "sections", ())
+        if "stdout" in title
+        for line in text.splitlines()
+        if COUNTED.search(line)
+    }
+    if lines:
+        terminalreporter.section("counted")
+        for line in lines:
+            terminalreporter.line(line)

@@ -26,13 +26,10 @@ tried: dict[str, int] = {}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def say_how_many(request: pytest.FixtureRequest) -> Iterator[None]:
+def say_how_many() -> Iterator[None]:
     yield
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        for what in sorted(tried):
-            print(f"\n  fuzzed {what}: {tried[what]} inputs", end="")
-        print()
+    for what in sorted(tried):
+        print(f"fuzzed {what}: {tried[what]} inputs")
 
 
 def count(what: str) -> None:

@@ -385,6 +385,6 @@ def test_hostile_buffers_are_refused_alike_on_both_sides(pair: Pair) -> None:
     assert BUFFERS // 10 < accepted < BUFFERS // 2
 
 
-def test_how_many_inputs_were_tried(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
-    with capsys.disabled():
-        print(f" [{pair.asked} values and buffers on each side] ", end="")
+def test_how_many_inputs_were_tried(pair: Pair) -> None:
+    print(f"{pair.asked} values and buffers of values on each side")
+    assert pair.asked > 0
