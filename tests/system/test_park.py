@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -34,18 +35,37 @@ def run_park(names: list[str], rounds: int, heap: str = "4m") -> tuple[Answers, 
     """What the device said of each app, all its output, its exit code."""
     command = [micropython(), "-X", f"heapsize={heap}", "../apps/park_device.py", str(TESTS)]
     path = os.pathsep.join([str(ROOT / "lib"), str(TESTS / "unit"), ".frozen"])
-    done = subprocess.run(
+    device = subprocess.Popen(
         [*command, str(rounds), str(LIMIT_MS), *names],
         cwd=TESTS / "unit",
         env={**os.environ, "MICROPYPATH": path},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=600 if DEEP else 100,
     )
-    output = done.stdout.decode("utf-8", "replace")
+    try:
+        data, _ = device.communicate(timeout=600 if DEEP else 100)
+    except subprocess.TimeoutExpired:
+        print(f"it hangs: {where(device.pid)}")
+        device.send_signal(signal.SIGINT)  # the kernel ends, and says what it was at
+        data, _ = ended(device)
+    output = data.decode("utf-8", "replace")
     answers = [json.loads(line) for line in output.splitlines() if line.startswith('{"')]
-    return {answer["name"]: answer for answer in answers}, output, done.returncode
+    return {answer["name"]: answer for answer in answers}, output, device.returncode
+
+
+def where(pid: int) -> list[str]:
+    """What each thread of a process waits for, where the system tells it."""
+    tasks = Path(f"/proc/{pid}/task")
+    return [(task / "stat").read_text() for task in tasks.iterdir()] if tasks.is_dir() else []
+
+
+def ended(device: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    try:
+        return device.communicate(timeout=10)
+    except subprocess.TimeoutExpired:
+        device.kill()
+        return device.communicate()
 
 
 def whole_park(*names: str, rounds: int) -> Answers:
