@@ -2,6 +2,7 @@
 # heap: 2m
 
 import asyncio
+import builtins
 import sys
 
 import kodkod
@@ -482,6 +483,29 @@ async def test_scripts_run_unchanged(kernel):
     )
     await ended(app, "ended", 0)
     assert log("script") == "('x', 2)"
+
+
+@kernel_test
+async def test_packages_of_firmware_before_1_27_import_their_own_parts(kernel):
+    write(ROOT + "/lib/oldmqtt/robust.py", "from . import simple\nfrom .parts import PART\n")
+    write(ROOT + "/lib/oldmqtt/simple.py", "NAME = 'simple'\n")
+    write(ROOT + "/lib/oldmqtt/parts.py", "PART = 'part'\n")
+    hook = loader._import
+
+    def unaware(name, scope=None, names=None, wanted=None, level=0):
+        return hook(name, None, None, wanted, level)
+
+    sys.path.append(ROOT + "/lib")
+    builtins.__import__ = unaware
+    try:
+        for line in ("from oldmqtt import robust", "import oldmqtt.robust as robust"):
+            text = line + "\nprint(robust.simple.NAME, robust.PART)\n"
+            app = from_files(kernel, "user", {"main.py": text})
+            await ended(app, "ended", 0)
+            assert log("user").split("\n")[-1] == "simple part"
+    finally:
+        builtins.__import__ = hook
+        sys.path.remove(ROOT + "/lib")
 
 
 @kernel_test

@@ -91,6 +91,9 @@ def _import(name, *args):
     scope, _, wanted, level = (
         args if len(args) == 4 else (args + (None, None, None, 0)[len(args) :])
     )
+    if level and not scope:  # before 1.27 nobody says which module asks
+        name = _absolute(name, wanted)
+        args = None, None, wanted, 0
     importer = name
     if scope:  # known from MicroPython 1.27 on
         importer = scope.get("__name__", "")
@@ -116,6 +119,18 @@ def _import(name, *args):
     if found and (wanted or name == top):
         return found
     return _import_own(app, name, args)
+
+
+def _absolute(name, wanted):
+    # What a package of the firmware imports from itself: an app's own ask for no relative name.
+    for package in list(sys.modules):
+        if hasattr(sys.modules[package], "__path__") and package[:6] not in ("kodkod", "asynci"):
+            try:
+                _native(package + "." + (name or wanted[0]), None, None, ("x",))
+            except ImportError:
+                continue
+            return package + "." + name if name else package
+    raise ImportError("no package has " + (name or wanted[0]))
 
 
 def _import_shared(app, name, args):
