@@ -24,7 +24,7 @@ demo: setup
 	@$(BIN)/python examples/notification/demo.py
 
 test: setup
-	@$(BIN)/pytest -n 4 --dist loadfile
+	@$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 bench: setup
 	@$(BIN)/python tests/bench/run.py
