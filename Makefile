@@ -24,7 +24,7 @@ demo: setup
 	@$(BIN)/python examples/notification/demo.py
 
 test: setup
-	@$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -n 4 --dist loadfile
 
 bench: setup
 	@$(BIN)/python tests/bench/run.py

@@ -175,37 +175,6 @@ def _with_source(lines: list[str]) -> Iterator[str]:
             yield "    " + source[int(frame[2]) - 1].strip()
 
 
-# Files that take long, the longest first: a worker that begins one of them last keeps all waiting.
-LONG = [
-    "test_tutorial",
-    "test_park",
-    "test_console_kod",
-    "test_scenarios",
-    "test_message_properties",
-    "test_storage_power",
-    "test_cli",
-    "test_console_killed",
-    "test_console_mpremote",
-    "test_interleavings",
-    "test_setup_running",
-    "test_link_line",
-    "test_console_person",
-    "test_deploying",
-    "test_killed_device",
-    "test_line_cut",
-    "test_link_lost",
-    "test_storage_images",
-    "test_supervisor_flash",
-    "test_config",
-]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first; within a file, and among the others, the order stays."""
-    place = {name: number for number, name in enumerate(LONG)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
-
-
 COUNTED = re.compile(
     r"\d (power cuts|second power cuts|file system calls|calls, the|images|inputs|values and)"
     r"|sizes of a full flash|of 160 KB|KB in 32"

@@ -379,12 +379,12 @@ def test_closing_ends_everything(device: Device) -> None:
 
 
 def test_no_thread_is_left(device: Device) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     for _ in range(5):
         with device.connect() as connection, service(connection) as opened:
             handle = opened.call("open")
             opened.on_notified(handle, lambda value: None)
-    assert threading.active_count() == before
+    assert not set(threading.enumerate()) - before
 
 
 def test_four_links_at_once_and_a_fifth_is_refused(device: Device) -> None:
