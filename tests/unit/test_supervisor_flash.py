@@ -55,6 +55,12 @@ OTHER = app(TICKER.format("other", "pass"))
 NEXT = app(TICKER.format("next", "pass"))
 
 
+async def install_trial(supervisor, settings):
+    """A new version of `clock`, sent and installed."""
+    upload(supervisor.store, TRIAL, 500)
+    await borrow("kodkod.system.install").install(supervisor, "clock", digest(TRIAL), settings)
+
+
 class Device:
     """A chip with the app "clock" in its version OLD, and the kernel that runs on it."""
 
@@ -220,9 +226,7 @@ def test_a_boot_on_a_flash_that_takes_no_record_starts_every_app():
     with Device() as device:
 
         async def update(s):
-            upload(s.store, TRIAL, 500)
-            install = borrow("kodkod.system.install").install
-            await install(s, "clock", digest(TRIAL), {})
+            await install_trial(s, {})
 
         async def boot(s):
             assert {n: slot.state for n, slot in s.slots.items()} == {
@@ -324,9 +328,7 @@ def test_a_stop_during_probation_does_not_keep_it_from_ending():
     with Device() as device:
 
         async def body(s):
-            upload(s.store, TRIAL, 500)
-            install = borrow("kodkod.system.install").install
-            await install(s, "clock", digest(TRIAL), {"probation_ms": 60})
+            await install_trial(s, {"probation_ms": 60})
             await s.stop(s.slot("clock"))
             s.start_by_hand(s.slot("clock"))
             assert await s.switch().judgement(s, s.slot("clock")) == ""
@@ -339,9 +341,7 @@ def test_a_roll_back_at_a_boot_starts_no_app_in_safe_mode_and_none_that_was_stop
     with Device() as device:
 
         async def update(s):
-            upload(s.store, TRIAL, 500)
-            install = borrow("kodkod.system.install").install
-            await install(s, "clock", digest(TRIAL), {})
+            await install_trial(s, {})
             await s.stop(s.slot("clock"))
 
         async def safe(s):  # as boot does it: the culprit first, and then no boot()
