@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
-import os
-import sys
 from typing import Any
 
 from kod.cli.apps import shown_settings
@@ -123,21 +120,11 @@ def _wifi(args: argparse.Namespace, out: Output) -> int:
 
 
 def _password(args: argparse.Namespace, ssid: str) -> str:
-    from kod.flash.plan import check_wifi
+    from kod.cli.flash import password_of
 
     if args.open and args.password:
         raise BadInput("--open and --password exclude each other")
-    password = "" if args.open else args.password
-    if password is None:
-        password = os.environ.get("KOD_WIFI_PASSWORD")
-    if password is None:
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            raise BadInput(
-                f"the password of '{ssid}' is missing: --password, or --open when there is none"
-            )
-        password = getpass.getpass(f"Password of '{ssid}' (empty: open network): ")
-    check_wifi(ssid, password)
-    return password
+    return password_of(ssid, args.password, args.open)
 
 
 def _watchdog(args: argparse.Namespace, out: Output) -> int:

@@ -155,29 +155,39 @@ def check_wifi_options(args: argparse.Namespace) -> None:
 
 def wifi_of(args: argparse.Namespace, ask: bool) -> list[list[str]] | None:
     """The networks to put into the settings; None: nothing was said of any."""
-    from kod.flash.plan import check_wifi
 
     if args.no_wifi:
         return []
     ssid = args.wifi_ssid or os.environ.get("KOD_WIFI_SSID")
-    may_ask = sys.stdin.isatty() and sys.stderr.isatty()
-    if not ssid and may_ask and ask:
+    if not ssid and _may_ask() and ask:
         print("Wi-Fi network (SSID; empty: none): ", end="", file=sys.stderr, flush=True)
         ssid = sys.stdin.readline().strip()
     if not ssid:
         return None
-    password = args.wifi_password
-    if password is None and not args.wifi_open:
+    return [[ssid, password_of(ssid, args.wifi_password, args.wifi_open, "wifi-")]]
+
+
+def password_of(ssid: str, given: str | None, is_open: bool, prefix: str = "") -> str:
+    """The password of a network, "" for an open one: as given, from the environment, or asked
+    for. `prefix` is what the options --password and --open begin with."""
+    from kod.flash.plan import check_wifi
+
+    password = "" if is_open and not given else given
+    if password is None:
         password = os.environ.get("KOD_WIFI_PASSWORD")
-        if password is None:
-            if not may_ask:
-                raise BadInput(
-                    f"the password of '{ssid}' is missing: --wifi-password, or --wifi-open when "
-                    "the network has none"
-                )
-            password = getpass.getpass(f"Password of '{ssid}' (empty: open network): ")
-    check_wifi(ssid, password or "")
-    return [[ssid, password or ""]]
+    if password is None:
+        if not _may_ask():
+            raise BadInput(
+                f"the password of '{ssid}' is missing: --{prefix}password, or --{prefix}open when "
+                "the network has none"
+            )
+        password = getpass.getpass(f"Password of '{ssid}' (empty: open network): ")
+    check_wifi(ssid, password)
+    return password
+
+
+def _may_ask() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _board(args: argparse.Namespace, chip: str | None, out: Output) -> Board:
