@@ -21,9 +21,10 @@ _TICK_MS = 10
 _guard = None
 
 try:  # before the root is another
-    _stat = open("/proc/self/stat")  # noqa: SIM115
+    _stat = open("/proc/self/stat", "rb")  # noqa: SIM115
 except OSError:
     _stat = None
+_line = bytearray(64)  # its start: number, name and state of the main thread
 if os.getenv("KODKOD_ROOT"):  # the folder that stands for the flash
     unix_console.mount_flash(os.getenv("KODKOD_ROOT"))
 
@@ -110,10 +111,18 @@ def console_ctrl_c(on):
 def interrupt():
     """Raise KeyboardInterrupt in the main thread at its next jump."""
     interrupted.__traceback__ = None
-    _pending.at = _address(interrupted)
+    _pending.at = _interrupted_at
 
 
-_FIELD = {"at": uctypes.UINT64 if sys.maxsize >> 32 else uctypes.UINT32}
+def _is_pending():
+    return _pending.low or _pending.high  # to read the whole field would need memory
+
+
+_FIELD = {
+    "at": uctypes.UINT64 if sys.maxsize >> 32 else uctypes.UINT32,
+    "low": uctypes.UINT16,
+    "high": uctypes.UINT16 | 2,
+}
 _pending = None  # the VM's field for it
 interrupted = KeyboardInterrupt()  # what is raised
 _signalled = False
@@ -123,6 +132,9 @@ _asked = False
 def _address(thing):
     number = id(thing)
     return number if number > 0 else number & sys.maxsize  # 32-bit: the top bit is lost
+
+
+_interrupted_at = _address(interrupted)
 
 
 def _field(address):
@@ -142,7 +154,10 @@ def _find_pending():
 
 
 def _watch():
+    # No memory for this thread: this port's collector does not stop the other threads, so one
+    # that began here would take for garbage what the main thread moves about meanwhile.
     global _asked
+    micropython.heap_lock()
     late = 0
     while _guard:
         time.sleep_ms(_TICK_MS)
@@ -150,14 +165,14 @@ def _watch():
         if _bites is not None and time.ticks_diff(time.ticks_ms(), _bites) > 0:
             os.system("kill -USR1 $PPID")
         guard = _guard
-        if not guard or not (_pending.at or guard.late()):
+        if not guard or not (_is_pending() or guard.late()):
             late = 0
             continue
         late += 1
         if late > 2 and _sleeps():
             late = -20
             _signal(guard)
-        elif not _asked and not _pending.at:
+        elif not _asked and not _is_pending():
             try:
                 micropython.schedule(_look, guard)
                 _asked = True
@@ -177,12 +192,16 @@ def _sleeps():
     if _stat is None:
         return True
     _stat.seek(0)
-    return ") S " in _stat.read()
+    _stat.readinto(_line)
+    return _line.find(b") S ") >= 0
 
 
 def _signal(guard):
     global _signalled
-    if _pending.at or guard.fire():
+    micropython.heap_unlock()  # the main thread sleeps: no harm
+    late = _is_pending() or guard.fire()
+    micropython.heap_lock()
+    if late:
         _pending.at = 0
         _signalled = True
         # os.system itself ignores SIGINT until the shell has ended: hence the delay.

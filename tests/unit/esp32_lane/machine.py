@@ -403,6 +403,7 @@ def _start():
 
 
 def _run():
+    micropython.heap_lock()  # see port/unix.py: the collector must not begin in a thread
     while True:
         time.sleep_ms(1)
         now = time.ticks_ms()

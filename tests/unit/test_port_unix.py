@@ -1,0 +1,54 @@
+# The simulated device's port: its guard is a thread, beside a collector that stops no thread.
+# heap: 300k
+
+import time
+
+from kodkod.port import unix
+
+COUNT = 500
+here = []
+there = []
+
+
+class Idle:
+    """A guard that finds nothing late."""
+
+    def late(self):
+        return False
+
+
+def fill():
+    # Until the next that asks for memory has to collect.
+    kept = []
+    try:
+        while True:
+            kept.append(bytearray(16))
+    except MemoryError:
+        pass
+
+
+def swap():
+    # Every list is for a moment in one of the two only, which the collector looks at in turn.
+    for _ in range(40):
+        for i in range(COUNT):
+            one = here[i]
+            here[i] = None
+            there[i] = one
+        for i in range(COUNT):
+            one = there[i]
+            there[i] = None
+            here[i] = one
+
+
+def test_the_thread_of_the_guard_never_collects_what_the_main_thread_moves_about():
+    here[:] = [[i] for i in range(COUNT)]
+    there[:] = [None] * COUNT
+    unix.guard_start(Idle())
+    try:
+        until = time.ticks_add(time.ticks_ms(), 2000)
+        while time.ticks_diff(until, time.ticks_ms()) > 0:
+            fill()
+            swap()
+            assert [one[0] for one in here] == list(range(COUNT))
+    finally:
+        unix.guard_stop()
