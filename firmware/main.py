@@ -6,6 +6,6 @@ import sys
 # Collect early and often: what stays then lies close together, and large blocks stay free.
 gc.threshold(8192)
 
-from kodkod.system import boot  # noqa: E402
+from kodkod import system  # noqa: E402
 
-sys.exit(boot.main())
+sys.exit(system.main())

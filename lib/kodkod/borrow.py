@@ -3,16 +3,21 @@
 import sys
 
 
+def forget(name):
+    """Let go of the library's module `name`: it stays for as long as somebody holds it, an
+    object of its classes, or one of its functions that runs."""
+    del sys.modules[name]
+    parent, _, last = name.rpartition(".")
+    if hasattr(sys.modules.get(parent), last):
+        delattr(sys.modules[parent], last)
+
+
 def borrow(name):
-    """The library's module `name`. It, and what it loads itself, is forgotten at once: it stays
-    for as long as somebody holds it or an object of its classes."""
+    """The library's module `name`. It, and what it loads itself, is forgotten at once."""
     before = set(sys.modules)
     module = __import__(name, None, None, ("",))
     for new in set(sys.modules) - before:
-        del sys.modules[new]
-        parent, _, last = new.rpartition(".")
-        if hasattr(sys.modules.get(parent), last):
-            delattr(sys.modules[parent], last)
+        forget(new)
     return module
 
 

@@ -4,7 +4,7 @@ import os
 import sys
 
 from kodkod.storage import flash
-from kodkod.system import boot
+from kodkod import system
 
 NAMES = ("listdir", "ilistdir", "mkdir", "remove", "rename", "rmdir", "stat", "statvfs", "open")
 AT = int(os.getenv("KODKOD_KILL_AT"))
@@ -58,4 +58,4 @@ def counted(name, function):
 
 for name in NAMES:
     setattr(flash, name, counted(name, getattr(flash, name)))
-sys.exit(boot.main())
+sys.exit(system.main())

@@ -252,13 +252,12 @@ async def plain():
 
 
 def under_kernel():
-    from kodkod.apps import kernel as kernels
+    from kodkod.apps import begin
 
-    kernel = kernels.start()
+    kernel = begin.start()
     Test.kernel = kernel
-    kernel.start(kernel.app("test"), app())
-    start_app = lambda name, coro: kernel.start(kernel.app(name), coro)
-    kernel.task(kernel.system, serve(start_app))
+    kernel.begin("test", app())
+    kernel.task(kernel.system, serve(kernel.begin))
     kernel.run()
 
 

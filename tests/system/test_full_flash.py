@@ -15,7 +15,7 @@ App = Callable[[str, str], Path]
 SMALL_FLASH = """
 import sys
 from kodkod.storage import clean, flash
-from kodkod.system import boot
+from kodkod import system
 
 def statvfs(path):
     used = clean.size(flash, "/apps") if flash.exists("/apps") else 0
@@ -23,7 +23,7 @@ def statvfs(path):
     return 1, 1, 50000, free, free, 1, 0, 0, 0, 255
 
 flash.statvfs = statvfs
-sys.exit(boot.main())
+sys.exit(system.main())
 """
 FOREVER = """
 import asyncio

@@ -6,8 +6,7 @@ import gc
 import os
 import sys
 
-from kodkod.apps import kernel as kernels
-from kodkod.apps import loader, logs
+from kodkod.apps import begin, loader, logs
 from kodkod.services import registry
 
 core = asyncio.core
@@ -32,7 +31,7 @@ def run(body, show=False):
     paths = list(sys.path)
     for name in {line[3] for line in logs.lines}:
         logs.forget(name)
-    kernel = kernels.start()
+    kernel = begin.start()
     if show:
         logs.followers.append(lambda line: logs.native("   ", *line))
     try:
@@ -44,7 +43,7 @@ def run(body, show=False):
         if not failed:
             whole(kernel, modules, paths)
     finally:
-        kernels.stop()
+        begin.stop()
         logs.followers.clear()
         remove(ROOT)
     if failed:

@@ -490,7 +490,7 @@ async def test_packages_of_firmware_before_1_27_import_their_own_parts(kernel):
     write(ROOT + "/lib/oldmqtt/robust.py", "from . import simple\nfrom .parts import PART\n")
     write(ROOT + "/lib/oldmqtt/simple.py", "NAME = 'simple'\n")
     write(ROOT + "/lib/oldmqtt/parts.py", "PART = 'part'\n")
-    hook = loader._import
+    hook = loader.import_
 
     def unaware(name, scope=None, names=None, wanted=None, level=0):
         return hook(name, None, None, wanted, level)

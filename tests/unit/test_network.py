@@ -70,7 +70,8 @@ class Lab:
         self.radio = radio
         settings = {"name": "lab", "port": 9190, "wifi": wifi}
         self.said = []
-        self.wifi = Wifi(settings, lambda: radio, self.said.append)
+        self.wifi = Wifi(settings, lambda: radio)
+        self.wifi.say = self.said.append
         self.provider = SystemProvider("network", 4, settings, self.wifi)
 
     async def __aenter__(self):

@@ -6,8 +6,8 @@ import json
 import os
 
 from kodkod import port
+from kodkod.apps import begin, logs, startup, supervisor, switch, trouble
 from kodkod.apps import kernel as kernels
-from kodkod.apps import logs, supervisor, trouble
 from kodkod.apps.supervisor import Supervisor
 from kodkod.storage.catalog import Catalog
 
@@ -55,9 +55,9 @@ class Lab:
 
         async def main():
             self.supervisor = Supervisor(kernel)
-            self.supervisor.load()
+            startup.load(self.supervisor)
             if boot:
-                await self.supervisor.boot()
+                await startup.start(self.supervisor)
             try:
                 await body(self.supervisor)
             except BaseException as exc:
@@ -66,12 +66,12 @@ class Lab:
             kernel.ending = 0
 
         self.failure = None
-        kernel = kernels.start()
+        kernel = begin.start()
         try:
             kernel.task(kernel.system, main())
             kernel.run()
         finally:
-            kernels.stop()
+            begin.stop()
             logs.lines.clear()
         if self.failure:
             raise self.failure
@@ -116,7 +116,7 @@ def test_on_failure_is_the_default_and_more_than_five_failures_in_a_minute_end_i
         assert slot.restarts == 5
         assert "ZeroDivisionError" in slot.traceback
         assert "app 'bad' stopped: 6 failures in 60 s" in said("kodkod")
-        s.start_by_hand(slot)
+        switch.start(s, slot)
         assert slot.state == "running"
 
     lab.run(body)
@@ -204,13 +204,13 @@ def test_a_stop_by_hand_lasts_over_a_boot_until_a_start_by_hand(lab):
     lab.installed("clock", TICKER, restart="always")
 
     async def stop(s):
-        await s.stop(s.slot("clock"))
+        await switch.stop(s, s.slot("clock"))
         await asyncio.sleep_ms(50)
         assert s.slot("clock").state == "stopped"
 
     async def start(s):
         assert s.slot("clock").state == "stopped"
-        s.start_by_hand(s.slot("clock"))
+        switch.start(s, s.slot("clock"))
 
     async def runs(s):
         assert s.slot("clock").state == "running"
@@ -256,14 +256,14 @@ def test_a_quarantined_app_starts_by_hand_alone(lab):
     lab.installed("tame", TICKER)
 
     async def caught(s):
-        s.quarantine("wild")
-        await s.boot()
+        startup.quarantine(s, "wild")
+        await startup.start(s)
         assert (s.slot("wild").state, s.slot("tame").state) == ("quarantined", "running")
         assert "app 'wild' is quarantined" in said("kodkod")
 
     async def stays(s):
         assert s.slot("wild").state == "quarantined"
-        s.start_by_hand(s.slot("wild"))
+        switch.start(s, s.slot("wild"))
         assert s.slot("wild").state == "running"
 
     async def runs(s):

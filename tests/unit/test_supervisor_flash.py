@@ -10,8 +10,8 @@ from binascii import crc32
 import harness
 import vfs
 from kodkod import message, port
+from kodkod.apps import begin, logs, startup, supervisor, switch
 from kodkod.apps import kernel as kernels
-from kodkod.apps import logs, supervisor
 from kodkod.apps.supervisor import Supervisor
 from kodkod.borrow import borrow
 from kodkod.errors import ImageInvalid, StorageFull
@@ -86,9 +86,9 @@ class Device:
         async def main():
             s = kernels.supervisor = Supervisor(kernel)
             try:
-                s.load()
+                startup.load(s)
                 if boot:
-                    await s.boot()
+                    await startup.start(s)
                 await body(s)
             except BaseException as exc:
                 self.failure = exc
@@ -97,13 +97,13 @@ class Device:
 
         self.failure = None
         saved, port.reset_cause = port.reset_cause, lambda: self.cause
-        kernel = kernels.start()
+        kernel = begin.start()
         try:
             kernel.task(kernel.system, main())
             kernel.run()
         finally:
             port.reset_cause = saved
-            kernels.stop()
+            begin.stop()
             self.lines = list(logs.lines)
             logs.lines.clear()
         if self.failure:
@@ -210,7 +210,7 @@ def test_a_full_chip_rolls_back_and_stops_and_uninstalls():
             assert s.slot("clock").record["id"] == digest(OLD)
             for name in ("clock", "other"):
                 try:
-                    await s.stop(s.slot(name))
+                    await switch.stop(s, s.slot(name))
                 except StorageFull:
                     pass
                 assert s.slot(name).app is None and s.slot(name).state == "stopped"
@@ -297,7 +297,7 @@ def test_an_image_that_lies_about_its_entry_or_settings_is_refused_and_what_runs
                 except (ImageInvalid, ValueError) as exc:
                     assert text in str(exc), exc
             assert s.slot("clock").app is running and running.is_running
-            s.sweep()
+            switch.sweep(s)
             clean(ROOT)
 
         device.run(body)
@@ -311,7 +311,7 @@ def test_an_image_that_nobody_names_is_gone_after_a_while():
             id = digest(NEW)
             methods = apps.Methods(None, s)
             methods.hold(id)
-            s.sweep()
+            switch.sweep(s)
             assert s.store.has(id)
             await until(lambda: not s.store.has(id))
             assert s.held == []
@@ -329,8 +329,8 @@ def test_a_stop_during_probation_does_not_keep_it_from_ending():
 
         async def body(s):
             await install_trial(s, {"probation_ms": 60})
-            await s.stop(s.slot("clock"))
-            s.start_by_hand(s.slot("clock"))
+            await switch.stop(s, s.slot("clock"))
+            switch.start(s, s.slot("clock"))
             assert await s.switch().judgement(s, s.slot("clock")) == ""
             assert Catalog(ROOT).get("clock")["previous"] is None
 
@@ -342,10 +342,10 @@ def test_a_roll_back_at_a_boot_starts_no_app_in_safe_mode_and_none_that_was_stop
 
         async def update(s):
             await install_trial(s, {})
-            await s.stop(s.slot("clock"))
+            await switch.stop(s, s.slot("clock"))
 
         async def safe(s):  # as boot does it: the culprit first, and then no boot()
-            s.quarantine("clock")
+            startup.quarantine(s, "clock")
             assert s.slot("clock").record["id"] == digest(OLD)
             assert s.slot("clock").app is None
 
@@ -436,7 +436,7 @@ def test_an_empty_catalog_and_one_that_cannot_be_listed_boot_and_install():
 
         async def nothing_is_lost(s):
             assert s.slots == {}
-            s.sweep()
+            switch.sweep(s)
             assert whole(s.store, digest(OLD)) and whole(s.store, digest(OTHER))
 
         device.run(nothing_is_lost)

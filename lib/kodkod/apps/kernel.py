@@ -1,39 +1,11 @@
-# The kernel put together, and what apps may ask of it: run, spawn, ready, defines.
-
-import asyncio
+# What apps may ask of the kernel: run, spawn, ready, defines.
 
 from kodkod import message
-from kodkod.apps import loader, logs, upkeep
-from kodkod.apps.guard import Guard
-from kodkod.apps.scheduler import Scheduler
+from kodkod.apps import loader
 from kodkod.services import kernel as seam
 
 kernel = None  # the one that runs
 supervisor = None  # set on a device that has installed apps
-
-
-def start():
-    """Make the kernel and put its hooks in force; nothing runs before its `run()`."""
-    global kernel
-    guard = Guard()
-    kernel = Scheduler(guard)
-    seam.kernel = kernel
-    loader.install(kernel)
-    logs.install(kernel)
-    guard.start(kernel)
-    kernel.task(kernel.system, upkeep.run(kernel))
-    return kernel
-
-
-def stop():
-    """Take the hooks back."""
-    global kernel
-    kernel.guard.stop()
-    asyncio.new_event_loop()  # nothing that still waits is to wake up in another kernel
-    loader.uninstall()
-    logs.uninstall()
-    del seam.kernel  # back to the plain one
-    kernel = None
 
 
 async def _main(main, args):
@@ -50,23 +22,9 @@ def run(main, *args):
     """
     if kernel:
         return loader.hand_over(_main(main, args))
-    return run_first(start().app("main"), _main(main, args))
+    from kodkod.apps import begin
 
-
-def run_first(app, coro):
-    """Run the kernel with `coro` as main of `app`, until every app has ended; its exit code."""
-    logs.followers.append(_show)
-    try:
-        kernel.on_idle = lambda: setattr(kernel, "ending", app.code)
-        kernel.start(app, coro)
-        return kernel.run()
-    finally:
-        logs.followers.remove(_show)
-        stop()
-
-
-def _show(line):
-    logs.native(line[4])
+    return begin.run(begin.start().app("main"), _main(main, args))
 
 
 def spawn(main, *args, name=None):

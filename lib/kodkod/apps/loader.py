@@ -13,48 +13,14 @@ from kodkod.storage import flash
 _native = builtins.__import__
 open = builtins.open
 kernel = None
+replaced = []  # (object, name, what it was) of the hooks that are in force
 _inside = None  # the app whose modules are in sys.modules
 _shadowed = {}
 _path = None  # sys.path, while an app has its own there
-_replaced = []  # (object, name, what it was)
 
 
 class Handover(BaseException):
     """Leaves a module's body when it hands its main coroutine over (asyncio.run, kodkod.run)."""
-
-
-def install(scheduler):
-    """Put the import hook in force."""
-    global kernel
-    # Before MicroPython 1.27 no relative import passes a hook, and asyncio's parts use them.
-    for part in asyncio._attrs:
-        getattr(asyncio, part)
-    kernel = scheduler
-    _replace(builtins, "__import__", _import)
-    _replace(builtins, "open", _open)
-    core = asyncio.core
-    for place in (asyncio, core):
-        _replace(place, "create_task", scheduler.create_task)
-        _replace(place, "run", hand_over)
-        _replace(place, "new_event_loop", core.get_event_loop)
-        _replace(place, "current_task", _current_task)
-    _replace(core.IOQueue, "_enqueue", _enqueue)
-    _replace(core, "run_until_complete", hand_over)
-    _replace(core.Loop, "run_until_complete", hand_over)
-    _replace(core.Loop, "run_forever", hand_over)
-    _replace(core.Loop, "set_exception_handler", lambda handler: None)
-
-
-def uninstall():
-    """Take the hooks back; what still waits in the kernel's queue runs no more."""
-    while _replaced:
-        setattr(*_replaced.pop())
-    asyncio.new_event_loop()
-
-
-def _replace(place, name, value):
-    _replaced.append((place, name, getattr(place, name)))
-    setattr(place, name, value)
 
 
 def assign(app, folder):
@@ -84,7 +50,7 @@ def real(name, leaf=False):
         kernel.current = app
 
 
-def _import(name, *args):
+def import_(name, *args):
     app = kernel.current
     if app is None:
         return _native(name, *args)
@@ -206,7 +172,7 @@ def _take_out(app):
     _inside = _path = None
 
 
-def _open(*args, **options):
+def open_(*args, **options):
     app = kernel.current
     if app is None or app.data is None:
         return open(*args, **options)
@@ -219,7 +185,7 @@ async def main(app, entry, args=(), script=False):
     app.loading = True
     result = None
     try:
-        module = _import(entry)
+        module = import_(entry)
     except Handover:
         module = None
     finally:
@@ -239,7 +205,7 @@ _native_enqueue = asyncio.core.IOQueue._enqueue
 _pollable = {}  # types
 
 
-def _enqueue(queue, stream, index):
+def enqueue(queue, stream, index):
     # What cannot be polled would stay in the poller half entered, and the next poll crash.
     kind = type(stream)
     if kind not in _pollable:
@@ -249,7 +215,7 @@ def _enqueue(queue, stream, index):
     return _native_enqueue(queue, stream, index)
 
 
-def _current_task():
+def current_task():
     # In a handler or hook what runs is the task of another app, which must not get hold of it.
     task = asyncio.core.cur_task
     if task is None or task.coro[1] is not (kernel.current or kernel.system):

@@ -165,7 +165,7 @@ def printed(app, text):
         kernel.shield -= 1
 
 
-def _print(*args, sep=" ", end="\n", file=None):
+def print_(*args, sep=" ", end="\n", file=None):
     app = kernel.current
     if app is None or not (file is None or file is output):
         if file is None:
@@ -178,15 +178,3 @@ def _print(*args, sep=" ", end="\n", file=None):
             app.console.write(text)
         else:
             printed(app, text)
-
-
-def install(scheduler):
-    """Make `print` write to the log of the app that runs."""
-    global kernel
-    kernel = scheduler
-    builtins.print = _print
-
-
-def uninstall():
-    """Give `print` back."""
-    builtins.print = native

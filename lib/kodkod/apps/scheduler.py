@@ -82,6 +82,10 @@ class Scheduler:
         app.main = self.task(app, coro)
         return app
 
+    def begin(self, name, coro):
+        """Start a new app of that name; returns it."""
+        return self.start(self.app(name), coro)
+
     def task(self, app, coro, background=False):
         """A task that belongs to `app`; one in the background does not keep it alive."""
         if not hasattr(coro, "send"):

@@ -1,12 +1,12 @@
-# What is installed, and what becomes of it: start, stop, restart by policy.
-# Changing what is installed, and judging a new version, is in switch.py, loaded for it.
+# What is installed, and what becomes of it: started, and restarted by policy.
+# What a hand does to it, and judging a new version, is in switch.py, loaded for it.
 
 import asyncio
 
 from micropython import const
 
 from kodkod import port
-from kodkod.apps import loader, logs, trouble
+from kodkod.apps import loader, logs
 from kodkod.borrow import Borrowed, borrow
 from kodkod.channel import Signal
 from kodkod.errors import AppNotFound
@@ -46,7 +46,7 @@ class Slot:
 
 
 class Supervisor:
-    """Starts, stops and restarts the apps that the flash says are installed."""
+    """Starts and restarts the apps that the flash says are installed."""
 
     def __init__(self, kernel):
         self.kernel = kernel
@@ -69,58 +69,9 @@ class Supervisor:
         """A line of the system's own."""
         logs.write(self.kernel.system, level, text)
 
-    def load(self):
-        """Take up the catalog, and repair what a power cut left."""
-        try:
-            catalog = self.catalog.open()
-            for name in catalog.names():
-                self.slots[name] = Slot(name, catalog.get(name))
-            self.store.repair(self.needed())
-            for name, why in catalog.problems().items():
-                text = "app '{}': {}; its image is kept; kod uninstall {} removes it"
-                if name in self.slots:
-                    text = "app '{}': {}; what it said before counts, until it is installed again"
-                self.log(logs.ERROR, text.format(name, why, name))
-        except OSError as exc:  # what runs is worth more than what is clean, and links than both
-            self.kernel.log_exception(None, exc, "reading and repairing the flash")
-
-    async def boot(self):
-        """Start what is installed, in the order of `after`, each after the one before has made
-        its first step."""
-        for name in self._order():
-            slot = self.slots[name]
-            if slot.record["probation"]:
-                self.switch().resume(self, slot)
-            if slot.record["state"]:
-                slot.state = slot.record["state"]  # "stopped" by hand, or "quarantined"
-            else:
-                trouble.starting(name)
-                self.start(slot)
-                await asyncio.sleep_ms(0)
-        trouble.starting("")
-
-    def quarantine(self, name):
-        """Nothing but a reset could stop `name`: it starts no more before a hand does it."""
-        if name in self.slots:
-            self.switch().quarantine(self, self.slots[name])
-
-    def _order(self):
-        done = []
-
-        def visit(name, above):
-            slot = self.slots.get(name)
-            if slot and name not in done and name not in above:
-                for before in slot.setting("after", ()):
-                    visit(before, above + (name,))
-                done.append(name)
-
-        for name in sorted(self.slots):
-            visit(name, ())
-        return done
-
     def start(self, slot):
         """Start an instance, unless one runs."""
-        self._cancel_timer(slot)
+        self.cancel_timer(slot)
         if slot.app:
             return
         app = self.kernel.app(slot.name)
@@ -175,7 +126,7 @@ class Supervisor:
         slot.traceback = app.traceback or slot.traceback
         ran = port.uptime_ms() - slot.started
         slot.ran += ran
-        self._cancel_timer(slot)
+        self.cancel_timer(slot)
         if slot.halting:
             return
         policy = slot.setting("restart", "on-failure")
@@ -224,41 +175,11 @@ class Supervisor:
         slot.timer = None
         action(slot)
 
-    def _cancel_timer(self, slot):
+    def cancel_timer(self, slot):
+        """Whatever was to happen to it after a time does not."""
         timer, slot.timer = slot.timer, None
         if timer and timer is not asyncio.current_task():
             timer.cancel()
-
-    async def halt(self, slot):
-        """Stop the instance gracefully; no policy starts it again."""
-        self._cancel_timer(slot)
-        slot.halting = True
-        try:
-            if slot.app:
-                await slot.app.stop()
-        finally:
-            slot.halting = False
-        slot.state = "stopped"
-
-    async def stop(self, slot):
-        """`kod stop`: it stays stopped, also at the next boot, until it is started by hand."""
-        async with self.lock:
-            await self.halt(slot)  # first: a full flash may be this app's doing
-            if slot.record["state"] != "stopped":
-                self.put(slot, state="stopped")
-
-    def start_by_hand(self, slot):
-        """`kod start`: forget past failures, and start at boot again."""
-        slot.failures = []
-        self.start(slot)
-        if slot.record["state"]:
-            self.put(slot, state=None)
-
-    async def restart(self, slot):
-        """`kod restart`."""
-        async with self.lock:
-            await self.halt(slot)
-            self.start_by_hand(slot)
 
     def put(self, slot, **changes):
         """Write a changed record of the slot."""
@@ -268,23 +189,8 @@ class Supervisor:
         slot.record = record
 
     def switch(self):
-        """The module that changes what is installed."""
+        """The module that changes what is installed, and stops and starts it by hand."""
         return borrow("kodkod.apps.switch")
-
-    def needed(self):
-        """Ids of the images that something installed, running or arriving needs."""
-        needed = set(self.held)
-        needed.update([app.image for app in self.kernel.apps])
-        for slot in self.slots.values():
-            needed.update((slot.record["id"], slot.record["previous"]))
-        return needed
-
-    def sweep(self):
-        """Remove the images that nothing needs."""
-        try:
-            self.store.sweep(self.needed())
-        except OSError as exc:  # the next boot does it
-            self.log(logs.WARNING, "images that nothing needs stay: {}".format(exc))
 
     def ready(self, app):
         """The app says that it works: its probation is passed."""

@@ -78,7 +78,7 @@ async def _install(supervisor, name, image, settings, defaults):
     if image in supervisor.held:
         supervisor.held.remove(image)
     if slot:
-        await supervisor.halt(slot)
+        await _halt(supervisor, slot)
         slot.record = record
         slot.fault = ""
         slot.failures = []
@@ -88,7 +88,7 @@ async def _install(supervisor, name, image, settings, defaults):
     if probation:
         _try(supervisor, slot, probation)
     supervisor.start(slot)
-    supervisor.sweep()
+    sweep(supervisor)
     result["probation_ms"] = probation
     return result
 
@@ -103,12 +103,12 @@ def uninstall(supervisor, name, keep_data):
 async def _uninstall(supervisor, name, keep_data):
     slot = supervisor.slots.get(name)
     if slot:
-        await supervisor.halt(slot)
+        await _halt(supervisor, slot)
     supervisor.catalog.remove(name, keep_data)
     if slot:
         del supervisor.slots[name]
         slot.judged.set()
-    supervisor.sweep()
+    sweep(supervisor)
     logs.forget(name)
 
 
@@ -118,14 +118,72 @@ def make_room(supervisor, name):
 
 
 async def _make_room(supervisor, slot):
-    await supervisor.halt(slot)
+    await _halt(supervisor, slot)
     image = slot.record["id"]
-    needed = [app.image for app in supervisor.kernel.apps] + supervisor.held
+    others = [app.image for app in supervisor.kernel.apps] + supervisor.held
     for other in supervisor.slots.values():
         if other is not slot:
-            needed += other.record["id"], other.record["previous"]
-    if image not in needed and supervisor.store.has(image):
+            others += other.record["id"], other.record["previous"]
+    if image not in others and supervisor.store.has(image):
         supervisor.store.remove(image)
+
+
+# By hand
+
+
+async def _halt(supervisor, slot):
+    # Stop the instance gracefully; no policy starts it again.
+    supervisor.cancel_timer(slot)
+    slot.halting = True
+    try:
+        if slot.app:
+            await slot.app.stop()
+    finally:
+        slot.halting = False
+    slot.state = "stopped"
+
+
+async def stop(supervisor, slot):
+    """`kod stop`: it stays stopped, also at the next boot, until it is started by hand."""
+    async with supervisor.lock:
+        await _halt(supervisor, slot)  # first: a full flash may be this app's doing
+        if slot.record["state"] != "stopped":
+            supervisor.put(slot, state="stopped")
+
+
+def start(supervisor, slot):
+    """`kod start`: forget past failures, and start at boot again."""
+    slot.failures = []
+    supervisor.start(slot)
+    if slot.record["state"]:
+        supervisor.put(slot, state=None)
+
+
+async def restart(supervisor, slot):
+    """`kod restart`."""
+    async with supervisor.lock:
+        await _halt(supervisor, slot)
+        start(supervisor, slot)
+
+
+# What lies there
+
+
+def needed(supervisor):
+    """Ids of the images that something installed, running or arriving needs."""
+    ids = set(supervisor.held)
+    ids.update([app.image for app in supervisor.kernel.apps])
+    for slot in supervisor.slots.values():
+        ids.update((slot.record["id"], slot.record["previous"]))
+    return ids
+
+
+def sweep(supervisor):
+    """Remove the images that nothing needs."""
+    try:
+        supervisor.store.sweep(needed(supervisor))
+    except OSError as exc:  # the next boot does it
+        supervisor.log(logs.WARNING, "images that nothing needs stay: {}".format(exc))
 
 
 # Probation
@@ -167,7 +225,7 @@ def judge(supervisor, slot, fault):
         text = "app '{}': the new version failed on probation: back to the old one"
         supervisor.log(logs.ERROR, text.format(slot.name))
     _put_anyway(supervisor, slot, **done)
-    supervisor.sweep()
+    sweep(supervisor)
     slot.judged.set()
 
 

@@ -1,9 +1,14 @@
 # What must outlive a reset: boots in a row that did not last, the app that was being started,
 # the app that could not be stopped. Kept in RTC memory (a file where there is none).
 
+import asyncio
+
+from micropython import const
+
 from kodkod import port
 
 _MAGIC = b"K1"
+_LASTED_MS = const(30000)
 
 
 def _read():
@@ -33,6 +38,12 @@ def boots():
 def lasted():
     """The device has been up for long enough: the count begins again."""
     _write(0, 0)
+
+
+async def wait():
+    """Wait until the device has been up for long enough."""
+    await asyncio.sleep_ms(_LASTED_MS)
+    lasted()
 
 
 def starting(name=""):

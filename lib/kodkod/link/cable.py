@@ -105,7 +105,7 @@ class Cable:
                 self.carrier = _Carrier(self)
                 kernel = self._console.kernel
                 session = Session(self.carrier, self._console.hello, open_client)
-                kernel.start(kernel.app("host:console"), session.run())
+                kernel.begin("host:console", session.run())
         self._due = True
 
     def end(self):

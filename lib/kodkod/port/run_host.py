@@ -7,8 +7,7 @@ import sys
 
 sys.path.insert(0, sys.argv[1])
 
-from kodkod.apps import kernel as kernels
-from kodkod.apps import loader
+from kodkod.apps import begin, loader
 
 
 async def _watch_stdin(kernel):
@@ -28,13 +27,13 @@ async def _watch_stdin(kernel):
 def main():
     """Run the app; returns its exit code."""
     folder, entry, kind = sys.argv[2:5]
-    kernel = kernels.start()
+    kernel = begin.start()
     app = kernel.app(entry)
     loader.assign(app, folder)
     app.data = os.getcwd()
     if os.getenv("KODKOD_STDIN"):
         kernel.task(kernel.system, _watch_stdin(kernel))
-    return kernels.run_first(app, loader.main(app, entry, sys.argv[5:], kind == "script"))
+    return begin.run(app, loader.main(app, entry, sys.argv[5:], kind == "script"))
 
 
 sys.exit(main())

@@ -3,7 +3,7 @@
 
 from micropython import const
 
-from kodkod.storage.catalog import Catalog
+from kodkod.borrow import borrow
 
 _DIRECTORY = const(0x4000)
 
@@ -66,6 +66,11 @@ def spare(store):
         number += 1
 
 
+def place(store, size):
+    """Where an image of `size` bytes may arrive, and the bytes that are free for it."""
+    return spare(store), free(store, size)
+
+
 def remove_image(store, path):
     trash = spare(store)
     store.flash.rename(path, trash)
@@ -77,7 +82,7 @@ def sweep(store, needed):
     unused = {id for id in ids if len(id) == 64 and id not in needed}
     if not unused:
         return
-    catalog = Catalog(store.root, store.flash)
+    catalog = _catalog(store)
     for name in _names(catalog):
         found = catalog.generations(name)
         if not found or not found[0][0]:
@@ -86,6 +91,10 @@ def sweep(store, needed):
         unused -= {found[-1][3]["id"], found[-1][3]["previous"]}
     for id in unused:
         remove_image(store, store.path(id))
+
+
+def _catalog(store):
+    return borrow("kodkod.storage.catalog").Catalog(store.root, store.flash)
 
 
 def _names(catalog):
@@ -99,7 +108,7 @@ def repair(store, needed):
     for name in flash.entries(root + "/catalog"):
         if name.endswith(".new"):
             remove_tree(flash, f"{root}/catalog/{name}")
-    catalog = Catalog(root, flash)
+    catalog = _catalog(store)
     for name in flash.entries(root + "/data"):
         if name[0] == "~":
             end_remove(catalog, name[1:])

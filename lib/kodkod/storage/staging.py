@@ -2,7 +2,7 @@
 # Borrowed by each upload, for as long as it takes.
 
 from kodkod.errors import ImageInvalid, StorageFull
-from kodkod.storage.clean import free, remove_tree, spare
+from kodkod.storage import once
 from kodkod.storage.image import Unpacker
 
 
@@ -15,7 +15,9 @@ class Staging:
         self._path = store.path(id)
         self._store = store
         self._flash = store.flash
-        self._directory = spare(store)
+        self._directory, room = once("place", store, size)
+        if size > room:
+            raise StorageFull(f"image of {size} bytes, {room} are free; kod uninstall frees some")
         store.busy.append(self._directory)
         self._do(self._start, id, size)
 
@@ -38,8 +40,8 @@ class Staging:
             pass  # a full flash says so again here
         try:
             if self._flash.exists(self._directory):
-                remove_tree(self._flash, self._directory)
-        except OSError:
+                once("remove_tree", self._flash, self._directory)
+        except (OSError, MemoryError):
             pass  # the repair at the next boot removes it
         self._end()
 
@@ -54,9 +56,6 @@ class Staging:
 
     def _start(self, id, size):
         self._unpacker = Unpacker(self._flash, self._directory, id, size)
-        room = free(self._store, size)
-        if size > room:
-            raise StorageFull(f"image of {size} bytes, {room} are free; kod uninstall frees some")
         self._flash.make(self._store.root + "/apps")
         self._flash.mkdir(self._directory)
 

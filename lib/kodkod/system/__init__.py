@@ -1,0 +1,20 @@
+# The device. Booting is loaded for itself, and goes when it is done.
+
+
+def main():
+    """Run the device; returns only when the kernel is told to end, with its exit code."""
+    kernel, console = _boot()
+    try:
+        return kernel.run()
+    finally:
+        console.flush()
+
+
+def _boot():
+    from kodkod.borrow import forget
+    from kodkod.system import boot
+
+    started = boot.start()
+    for name in ("system.boot", "system.settings", "apps.startup", "apps.begin"):
+        forget("kodkod." + name)
+    return started

@@ -80,12 +80,9 @@ class Methods:
             _of_app(slot.app, record)
         return record
 
-    def _installer(self):
-        return borrow("kodkod.system.install")
-
     def do_upload(self, client, image, size):
         """The handle of an upload, or None when the device has the image."""
-        return self._installer().upload(self, client, image, size)
+        return borrow("kodkod.system.upload").upload(self, client, image, size)
 
     def hold(self, image):
         """An image is here: it is kept for a while, since its installation may come."""
@@ -104,7 +101,7 @@ class Methods:
             for image in old:
                 if image in held:
                     held.remove(image)
-            self.supervisor.sweep()
+            self.supervisor.switch().sweep(self.supervisor)
         self._holds = False
 
     def do_write(self, client, handle, data):
@@ -117,11 +114,11 @@ class Methods:
 
     def do_install(self, client, name, image, settings):
         """Switch a name to an image the device has, and start it."""
-        return self._installer().install(self.supervisor, name, image, settings)
+        return borrow("kodkod.system.install").install(self.supervisor, name, image, settings)
 
     def do_run(self, client, image, settings):
         """Run an image the device has, for the moment; returns a handle that tells of it."""
-        return self._installer().run(self, client, image, settings)
+        return borrow("kodkod.system.run").run(self, client, image, settings)
 
     async def do_verdict(self, client, name):
         """Wait until a new version has passed or failed its probation."""
@@ -137,17 +134,17 @@ class Methods:
     def do_start(self, client, name):
         """Start an installed app; no change when it runs."""
         slot = self.supervisor.slot(name)
-        self.supervisor.start_by_hand(slot)
+        self.supervisor.switch().start(self.supervisor, slot)
         return slot.state
 
     async def do_stop(self, client, name):
         """Stop an app; it stays stopped until it is started by hand."""
-        await self.supervisor.stop(self.supervisor.slot(name))
+        await self.supervisor.switch().stop(self.supervisor, self.supervisor.slot(name))
 
     async def do_restart(self, client, name):
         """Stop an app and start it again."""
         slot = self.supervisor.slot(name)
-        await self.supervisor.restart(slot)
+        await self.supervisor.switch().restart(self.supervisor, slot)
         return slot.state
 
     def do_uninstall(self, client, name, keep_data=False):

@@ -1,35 +1,30 @@
 # What firmware/main.py starts: the kernel, the system's services, the installed apps, the link.
 
-import asyncio
 import sys
 
 from micropython import const
 
 from kodkod import port
+from kodkod.apps import begin, logs, startup, trouble, upkeep
 from kodkod.apps import kernel as kernels
-from kodkod.apps import logs, trouble, upkeep
 from kodkod.apps.supervisor import Supervisor
 from kodkod.link.console import Console
 from kodkod.system import settings
 from kodkod.system.provider import SystemProvider
 
 _BOOTS = const(3)  # that may fail in a row before safe mode
-_LASTED_MS = const(30000)
 
 
-def main():
-    """Run the device; returns only when the kernel is told to end, with its exit code."""
-    kernel = kernels.start()
+def start():
+    """Make the kernel, and the tasks that boot the device in it; returns (kernel, console)."""
+    kernel = begin.start()
     config = settings.load()
     console = Console(kernel, _hello(config), config.get("console_limit_ms", 30000))
     if config.get("watchdog_ms"):
         upkeep.watch(config["watchdog_ms"])
     kernel.task(kernel.system, console.serve())
     kernel.task(kernel.system, _boot(kernel, config))
-    try:
-        return kernel.run()
-    finally:
-        console.flush()
+    return kernel, console
 
 
 def _hello(config):
@@ -42,17 +37,17 @@ async def _boot(kernel, config):
     SystemProvider("apps", 1, supervisor).install()
     SystemProvider("log", 2).install()
     SystemProvider("device", 3, supervisor, config).install()
-    supervisor.load()
-    supervisor.quarantine(trouble.culprit())
+    startup.load(supervisor)
+    startup.quarantine(supervisor, trouble.culprit())
     trouble.note("")
     supervisor.safe_mode = _why_safe()
-    kernel.task(kernel.system, _last())
+    kernel.task(kernel.system, trouble.wait())
     kernel.task(kernel.system, _serve(kernel, config))
     if supervisor.safe_mode:
         text = "safe mode, no app is started: " + supervisor.safe_mode
         logs.write(kernel.system, logs.ERROR, text)
     else:
-        await supervisor.boot()
+        await startup.start(supervisor)
 
 
 def _why_safe():
@@ -67,27 +62,20 @@ def _why_safe():
     return text + (", the last while starting '{}'".format(starting) if starting else "")
 
 
-async def _last():
-    await asyncio.sleep_ms(_LASTED_MS)
-    trouble.lasted()
-
-
 async def _serve(kernel, config):
-    def say(text):
-        logs.write(kernel.system, logs.INFO, "{} {}".format(config["name"], text))
-
-    say("({}) is up".format(config["id"]))
+    print(config["name"], "({}) is up".format(config["id"]))
     wifi = None
     make_radio = port.radio(config["name"])
     if make_radio:
         from kodkod.system.wifi import Wifi
 
-        wifi = Wifi(config, make_radio, say)
+        wifi = Wifi(config, make_radio)
         kernel.task(kernel.system, wifi.run())
     SystemProvider("network", 4, config, wifi).install()
     key = bytes.fromhex(config["key"])
     if not key:
-        say("has no key: only the cable leads in; kod setup gives it one")
+        text = "has no key: only the cable leads in; kod setup gives it one"
+        print(config["name"], text)
         return
     if wifi:
         while not wifi.is_up:  # a device on a cable alone has no use for the rest
@@ -101,7 +89,5 @@ async def _serve(kernel, config):
         kernel.task(kernel.system, announcing)
     from kodkod.link import tcp
 
-    def start_app(name, coro):
-        return kernel.start(kernel.app(name), coro)
-
-    await tcp.serve(config["port"], key, _hello(config), start_app, port.BIND)
+    serving = tcp.serve(config["port"], key, _hello(config), kernel.begin, port.BIND)
+    kernel.task(kernel.system, serving)

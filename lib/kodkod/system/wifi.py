@@ -20,11 +20,9 @@ _WHY = {  # states of an ESP32's radio
 
 class Wifi:
     """`settings` is the device's kodkod.json; `make_radio()` gives what has the methods of
-    network.WLAN, when there is a network to join: until then the radio takes no memory.
-    `say(text)` tells the log."""
+    network.WLAN, when there is a network to join: until then the radio takes no memory."""
 
-    def __init__(self, settings, make_radio, say):
-        self.say = say
+    def __init__(self, settings, make_radio):
         self.settings = settings
         self.make_radio = make_radio
         self.radio = None
@@ -33,6 +31,10 @@ class Wifi:
         self.uses = []  # resources that share it and are told
         self.changed = Signal()  # up, down, or other networks to choose from
         self.losses = 0
+
+    def say(self, text):
+        """Tell the log."""
+        print(self.settings["name"], text)
 
     async def run(self):
         """Keep the device in one of its known networks, for ever."""

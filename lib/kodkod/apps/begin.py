@@ -1,0 +1,70 @@
+# Puts the kernel together and its hooks in force, and takes them back. A device forgets this
+# module once it has booted.
+
+import asyncio
+import builtins
+
+from kodkod.apps import kernel as kernels
+from kodkod.apps import loader, logs, upkeep
+from kodkod.apps.guard import Guard
+from kodkod.apps.scheduler import Scheduler
+from kodkod.services import kernel as seam
+
+
+def start():
+    """Make the kernel and put its hooks in force; nothing runs before its `run()`."""
+    guard = Guard()
+    kernel = Scheduler(guard)
+    kernels.kernel = seam.kernel = loader.kernel = logs.kernel = kernel
+    # Before MicroPython 1.27 no relative import passes a hook, and asyncio's parts use them.
+    for part in asyncio._attrs:
+        getattr(asyncio, part)
+    core = asyncio.core
+    _replace(builtins, "print", logs.print_)
+    _replace(builtins, "__import__", loader.import_)
+    _replace(builtins, "open", loader.open_)
+    for place in (asyncio, core):
+        _replace(place, "create_task", kernel.create_task)
+        _replace(place, "run", loader.hand_over)
+        _replace(place, "new_event_loop", core.get_event_loop)
+        _replace(place, "current_task", loader.current_task)
+    _replace(core.IOQueue, "_enqueue", loader.enqueue)
+    _replace(core, "run_until_complete", loader.hand_over)
+    _replace(core.Loop, "run_until_complete", loader.hand_over)
+    _replace(core.Loop, "run_forever", loader.hand_over)
+    _replace(core.Loop, "set_exception_handler", seam.nothing)
+    guard.start(kernel)
+    kernel.task(kernel.system, upkeep.run(kernel))
+    return kernel
+
+
+def _replace(place, name, value):
+    loader.replaced.append((place, name, getattr(place, name)))
+    setattr(place, name, value)
+
+
+def stop():
+    """Take the hooks back; what still waits in the kernel's queue runs no more."""
+    kernels.kernel.guard.stop()
+    while loader.replaced:
+        setattr(*loader.replaced.pop())
+    asyncio.new_event_loop()
+    del seam.kernel  # back to the plain one
+    kernels.kernel = None
+
+
+def run(app, coro):
+    """Run the kernel with `coro` as main of `app`, until every app has ended; its exit code."""
+    kernel = app.kernel
+    logs.followers.append(_show)
+    try:
+        kernel.on_idle = lambda: setattr(kernel, "ending", app.code)
+        kernel.start(app, coro)
+        return kernel.run()
+    finally:
+        logs.followers.remove(_show)
+        stop()
+
+
+def _show(line):
+    logs.native(line[4])
