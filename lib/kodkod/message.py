@@ -227,6 +227,8 @@ def unpack(buffer):
                 kind = _STR if code >= 0xA0 else _LIST if code >= 0x90 else _MAP
                 number = code & (31 if kind == _STR else 15)
             if _BIN <= kind <= _STR:
+                if number > end:  # on 32 bits no slice takes the largest
+                    raise ValueError
                 value = bytes(view[at : at + number])
                 at += number
             if at > end or not kind:
