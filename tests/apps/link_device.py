@@ -8,11 +8,10 @@ import sys
 
 from time import ticks_ms
 
+from kodkod import link
 from kodkod.link import tcp
 from kodkod.link.frames import Splitter
 from kodkod.link.line import Line, welcome
-from kodkod.link.remote import open_client
-from kodkod.link.session import Session
 from kodkod.services import ServiceProvider, ServiceResource, ServiceSelector
 from kodkod.errors import UnknownMethod
 
@@ -230,7 +229,7 @@ async def console(start_app):
                     if carrier:
                         carrier.close()
                     carrier = ConsoleCarrier(Line(tag, 60, 480), write)
-                    start_app("host:console", Session(carrier, HELLO, open_client).run())
+                    start_app("host:console", link.serve(carrier, HELLO))
                 write(answer)
             elif carrier:
                 carrier.feed(packet)

@@ -6,11 +6,10 @@ from time import ticks_diff, ticks_ms
 
 from micropython import const
 
+from kodkod import link
 from kodkod.channel import Signal
 from kodkod.link.frames import Splitter
 from kodkod.link.line import Line, gone, welcome
-from kodkod.link.remote import open_client
-from kodkod.link.session import Session
 
 _FRAME = const(320)  # bytes of the longest, and more
 _PIECE = const(96)
@@ -104,8 +103,8 @@ class Cable:
                 self.line = Line(tag, _PIECE, _WINDOW)
                 self.carrier = _Carrier(self)
                 kernel = self._console.kernel
-                session = Session(self.carrier, self._console.hello, open_client)
-                kernel.begin("host:console", session.run())
+                serving = link.serve(self.carrier, self._console.hello)
+                kernel.begin("host:console", serving)
         self._due = True
 
     def end(self):

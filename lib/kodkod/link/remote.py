@@ -1,5 +1,6 @@
 # A host's client on the device: an ordinary client whose notifications go to a link's session.
 
+from kodkod.link.session import Session
 from kodkod.services import ServiceClient, ServiceSelector, kernel
 
 
@@ -31,6 +32,11 @@ class RemoteClient(ServiceClient):
     def _service_closed(self):
         super()._service_closed()
         self._link.closed(self._number, None, "service")
+
+
+def session(carrier, hello):
+    """The session of a host, to be run."""
+    return Session(carrier, hello, open_client)
 
 
 async def open_client(link, number, selector, timeout_ms, queue, overflow):

@@ -7,10 +7,9 @@ from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
 
+from kodkod import link
 from kodkod.errors import AuthFailed
 from kodkod.link import cipher
-from kodkod.link.remote import open_client
-from kodkod.link.session import Session
 
 _LINKS = const(4)
 _STRANGERS = const(2)
@@ -138,7 +137,7 @@ class Door:
     async def _serve(self, carrier):
         self._links += 1
         try:
-            await Session(carrier, self._hello, open_client).run()
+            await link.serve(carrier, self._hello)
         finally:
             self._links -= 1
 
