@@ -3,14 +3,15 @@
 
 def main():
     """Run the device; returns only when the kernel is told to end, with its exit code."""
-    kernel, console = _boot()
+    kernel, console = start()
     try:
         return kernel.run()
     finally:
         console.flush()
 
 
-def _boot():
+def start():
+    """What is to be run: (kernel, console)."""
     from kodkod.borrow import forget
     from kodkod.system import boot
 
