@@ -17,6 +17,7 @@ _HANDSHAKE_S = const(5)
 _SLOW_MS = const(100)  # for all strangers after a wrong key, doubling with each
 _SLOWEST = const(5)  # doublings
 _BUSY = const(1)
+_USUAL = const(256)  # bytes of a frame: a larger buffer only once there is a larger one
 
 
 def _until(queue, sock):
@@ -51,15 +52,19 @@ class Carrier:
     def __init__(self, sock, ciphers):
         self._sock = sock
         self._cipher = ciphers
-        self._frame = memoryview(bytearray(cipher.FRAME))
+        self._frame = bytearray(_USUAL)
 
     async def receive(self):
         """The next payload: a view that is good until the next call."""
         # Wait even when there is something: a host that sends fast must not hold up the rest.
         await _until(asyncio.core._io_queue.queue_read, self._sock)
-        frame = self._frame
-        await _read(self._sock, frame[:2])
-        frame = frame[: cipher.frame_size(frame)]
+        head = self._frame
+        await _read(self._sock, memoryview(head)[:2])
+        size = cipher.frame_size(head)
+        if size > len(head):
+            self._frame = bytearray(size)
+            self._frame[:2] = head[:2]
+        frame = memoryview(self._frame)[:size]
         await _read(self._sock, frame[2:])
         return self._cipher.open(frame)
 

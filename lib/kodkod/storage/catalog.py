@@ -11,6 +11,7 @@ from kodkod.storage import flash, once
 
 _VERSION = const(1)
 _MAX = const(4096)
+_USUAL = const(512)
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -99,7 +100,9 @@ class Catalog:
             record = None
             try:
                 with self.flash.open(self.file(name, slot), "rb") as file:
-                    data = file.read(_MAX + 5)
+                    data = file.read(_USUAL)  # all that it asks for has to lie in one piece
+                    if len(data) == _USUAL:
+                        data += file.read(_MAX + 5 - _USUAL)
                 if crc32(data[:-4]) == int.from_bytes(data[-4:], "little"):
                     version, number, record = message.unpack(data[:-4])[:3]
                     if version != _VERSION:

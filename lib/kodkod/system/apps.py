@@ -10,7 +10,7 @@ from kodkod.borrow import borrow
 
 _TEXT = const(1000)  # characters of a traceback in an answer
 HELD_MS = 30000  # at least, that an image waits for its installation; tests make it shorter
-_PAGE = const(6)  # records of about 250 bytes in a message of 2 KB
+_PAGE = const(3)  # records of about 250 bytes: the heap may have no larger piece left
 
 
 class Methods:

@@ -12,7 +12,7 @@ from kodkod.system import settings as files
 
 VERSION = "0.1.0"
 
-_PAGE = const(8)  # entries of about 180 bytes in a message of 2 KB
+_PAGE = const(4)  # entries of about 180 bytes: the heap may have no larger piece left
 
 
 class Methods:

@@ -5,7 +5,7 @@ from micropython import const
 from kodkod.apps import logs
 from kodkod.services import ServiceResource
 
-_PIECE = const(1400)  # bytes of text in one answer or notification
+_PIECE = const(700)  # bytes of text in one message: the heap may have no larger piece left
 
 
 class Methods:
@@ -28,7 +28,7 @@ class Methods:
 
 
 def piece(name, since):
-    """Lines of `name` (or of all) after number `since`, about 1.4 KB at most."""
+    """Lines of `name` (or of all) after number `since`, about 0.7 KB at most."""
     lines = []
     room = _PIECE
     for line in logs.lines:

@@ -1,9 +1,11 @@
 # The form of the system's services: methods go by name, and are loaded while they have clients.
 
+from kodkod.apps import upkeep
 from kodkod.borrow import borrow
-from kodkod.errors import UnknownMethod
+from kodkod.errors import RemoteError, UnknownMethod
 from kodkod.services import ServiceProvider, ServiceSelector
 
+_NO_MEMORY = "the device has no memory for that: kod stop or uninstall an app, or kod reset"
 _UUID = "b7f2a1de-000{}-4c1e-9a53-6b6f646b6f64"
 
 
@@ -29,9 +31,26 @@ class SystemProvider(ServiceProvider):
 
     def handle(self, index, arguments, gid, client):
         """Call the method named `index`."""
-        if self._methods is None:
-            self._methods = borrow(self._module).Methods(self, *self._context)
-        method = getattr(self._methods, "do_" + str(index), None)
-        if method is None:
-            raise UnknownMethod("{} has no method {}".format(self.name, index))
-        return method(client, *arguments)
+        try:
+            if self._methods is None:
+                self._methods = borrow(self._module).Methods(self, *self._context)
+            method = getattr(self._methods, "do_" + str(index), None)
+            if method is None:
+                raise UnknownMethod("{} has no method {}".format(self.name, index))
+            work = method(client, *arguments)
+        except MemoryError:
+            _no_memory()
+        return _finished(work) if hasattr(work, "send") else work
+
+
+async def _finished(work):
+    try:
+        return await work
+    except MemoryError:
+        _no_memory()
+
+
+def _no_memory():
+    # The system goes on, whatever it could not do; an app would end.
+    upkeep.give_back()
+    raise RemoteError(_NO_MEMORY, "MemoryError")
