@@ -17,7 +17,6 @@ from kodkod.borrow import borrow
 from kodkod.errors import ImageInvalid, StorageFull
 from kodkod.storage import flash
 from kodkod.storage.catalog import Catalog
-from kodkod.system import apps
 from storage_parts import Chip, clean, digest, image, install, mount, named, remove, upload, whole
 
 # Loaded once and kept: to compile what is borrowed anew each time would take most of the time.
@@ -309,19 +308,18 @@ def test_an_image_that_nobody_names_is_gone_after_a_while():
         async def body(s):
             upload(s.store, NEW, 500)
             id = digest(NEW)
-            methods = apps.Methods(None, s)
-            methods.hold(id)
+            s.hold(id)
             switch.sweep(s)
             assert s.store.has(id)
             await until(lambda: not s.store.has(id))
             assert s.held == []
             clean(ROOT)
 
-        apps.HELD_MS, before = 30, apps.HELD_MS
+        supervisor.HELD_MS, before = 30, supervisor.HELD_MS
         try:
             device.run(body)
         finally:
-            apps.HELD_MS = before
+            supervisor.HELD_MS = before
 
 
 def test_a_stop_during_probation_does_not_keep_it_from_ending():

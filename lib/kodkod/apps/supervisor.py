@@ -12,6 +12,7 @@ from kodkod.channel import Signal
 from kodkod.errors import AppNotFound
 
 BACKOFF_MS = 1000  # before the first restart, doubling; tests make it shorter
+HELD_MS = 30000  # at least, that an image waits for its installation; tests make it shorter
 _BACKOFF_MAX_MS = const(60000)
 _FAILURES = const(5)  # more than these within _WINDOW_MS of running time: given up
 _WINDOW_MS = const(60000)
@@ -55,6 +56,7 @@ class Supervisor:
         self.catalog = Borrowed("kodkod.storage.catalog", "Catalog", port.ROOT)
         self.slots = {}
         self.held = []  # ids of images that were received and are not yet named
+        self._holds = False
         self.safe_mode = None  # why no app was started, if so
         self.lock = asyncio.Lock()  # one change at a time
 
@@ -81,6 +83,10 @@ class Supervisor:
             self.prepare(app, slot.record["id"], slot.record["settings"])
         except Exception as exc:  # an image that cannot be read: the others start
             self.kernel.apps.remove(app)
+            if isinstance(exc, MemoryError):
+                self.kernel.log_exception(app, exc, "cannot start yet")
+                self._back_off(slot)
+                return
             slot.state = slot.reason = "failed"
             slot.code = 1
             slot.traceback = logs.traceback(exc)
@@ -127,8 +133,17 @@ class Supervisor:
         ran = port.uptime_ms() - slot.started
         slot.ran += ran
         self.cancel_timer(slot)
-        if slot.halting:
-            return
+        if not slot.halting:
+            self._settle(slot, app, ran)
+
+    def _settle(self, slot, app, ran):
+        # What becomes of an app that has ended, after `ran` ms.
+        try:
+            self._decide(slot, app, ran)
+        except MemoryError:  # in a while there may be more
+            self._set_timer(slot, BACKOFF_MS, lambda slot: self._settle(slot, app, ran))
+
+    def _decide(self, slot, app, ran):
         policy = slot.setting("restart", "on-failure")
         failed = app.code != 0
         if slot.record["probation"] and app.reason != "stopped":
@@ -180,6 +195,37 @@ class Supervisor:
         timer, slot.timer = slot.timer, None
         if timer and timer is not asyncio.current_task():
             timer.cancel()
+
+    # What waits is here: a task of a module that is borrowed would keep that one loaded.
+
+    def hold(self, image):
+        """An image is here: it is kept for a while, since its installation may come."""
+        self.held.append(image)
+        if not self._holds:
+            self._holds = True
+            self.kernel.task(self.kernel.system, self._let_go())
+
+    async def _let_go(self):
+        held = self.held
+        while held:
+            old = list(held)
+            await asyncio.sleep_ms(HELD_MS)
+            for image in old:
+                if image in held:
+                    held.remove(image)
+            self.switch().sweep(self)
+        self._holds = False
+
+    def on_trial(self, slot, delay):
+        """The slot's probation is passed after `delay` ms, unless it is judged before."""
+        if slot.trial:
+            slot.trial.cancel()  # of the version that this one replaces
+        slot.trial = self.kernel.task(self.kernel.system, self._pass(slot, delay))
+
+    async def _pass(self, slot, delay):
+        await asyncio.sleep_ms(delay)
+        slot.trial = None
+        self.switch().judge(self, slot, "")
 
     def put(self, slot, **changes):
         """Write a changed record of the slot."""

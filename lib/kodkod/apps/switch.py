@@ -1,7 +1,6 @@
 # Changing what is installed: a name is switched to a new version, which is then on probation.
 # The old version stays until the new one is proved. Nothing is deleted first.
 
-import asyncio
 
 from micropython import const
 
@@ -86,7 +85,7 @@ async def _install(supervisor, name, image, settings, defaults):
     else:
         slot = supervisor.slots[name] = Slot(name, record)
     if probation:
-        _try(supervisor, slot, probation)
+        supervisor.on_trial(slot, probation)
     supervisor.start(slot)
     sweep(supervisor)
     result["probation_ms"] = probation
@@ -182,22 +181,11 @@ def sweep(supervisor):
     """Remove the images that nothing needs."""
     try:
         supervisor.store.sweep(needed(supervisor))
-    except OSError as exc:  # the next boot does it
+    except (OSError, MemoryError) as exc:  # the next boot does it
         supervisor.log(logs.WARNING, "images that nothing needs stay: {}".format(exc))
 
 
 # Probation
-
-
-def _try(supervisor, slot, delay):
-    async def pass_later():
-        await asyncio.sleep_ms(delay)
-        slot.trial = None
-        judge(supervisor, slot, "")
-
-    if slot.trial:
-        slot.trial.cancel()  # of the version that this one replaces
-    slot.trial = supervisor.kernel.task(supervisor.kernel.system, pass_later())
 
 
 def resume(supervisor, slot):
@@ -207,7 +195,7 @@ def resume(supervisor, slot):
         judge(supervisor, slot, "the device restarted during its probation")
     else:
         _put_anyway(supervisor, slot, probation=2)
-        _try(supervisor, slot, slot.setting("probation_ms", _PROBATION_MS))
+        supervisor.on_trial(slot, slot.setting("probation_ms", _PROBATION_MS))
 
 
 def judge(supervisor, slot, fault):

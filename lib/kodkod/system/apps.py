@@ -1,7 +1,5 @@
 # The service `kodkod/apps`: install, list, start and stop apps.
 
-import asyncio
-
 from micropython import const
 
 from kodkod import port
@@ -9,7 +7,6 @@ from kodkod.apps import logs
 from kodkod.borrow import borrow
 
 _TEXT = const(1000)  # characters of a traceback in an answer
-HELD_MS = 30000  # at least, that an image waits for its installation; tests make it shorter
 _PAGE = const(3)  # records of about 250 bytes: the heap may have no larger piece left
 
 
@@ -19,7 +16,6 @@ class Methods:
     def __init__(self, provider, supervisor):
         self.provider = provider
         self.supervisor = supervisor
-        self._holds = False
 
     def do_list(self, client, start=0):
         """Records of the installed apps and the other running ones, links left out: as many from
@@ -83,26 +79,6 @@ class Methods:
     def do_upload(self, client, image, size):
         """The handle of an upload, or None when the device has the image."""
         return borrow("kodkod.system.upload").upload(self, client, image, size)
-
-    def hold(self, image):
-        """An image is here: it is kept for a while, since its installation may come."""
-        # Here, because a task of the module that received it would keep that module loaded.
-        self.supervisor.held.append(image)
-        if not self._holds:
-            self._holds = True
-            kernel = self.supervisor.kernel
-            kernel.task(kernel.system, self._let_go())
-
-    async def _let_go(self):
-        held = self.supervisor.held
-        while held:
-            old = list(held)
-            await asyncio.sleep_ms(HELD_MS)
-            for image in old:
-                if image in held:
-                    held.remove(image)
-            self.supervisor.switch().sweep(self.supervisor)
-        self._holds = False
 
     def do_write(self, client, handle, data):
         """The next piece of an upload."""

@@ -24,7 +24,7 @@ class Upload(ServiceResource):
     def commit(self):
         """All pieces are there: verify."""
         self.staging.commit()
-        self.methods.hold(self.image)
+        self.methods.supervisor.hold(self.image)
 
     def on_closed(self):
         if self.staging:
@@ -34,6 +34,6 @@ class Upload(ServiceResource):
 def upload(methods, client, image, size):
     """The resource that takes the pieces, or None when the image is there."""
     if methods.supervisor.store.has(image):
-        methods.hold(image)
+        methods.supervisor.hold(image)
         return None
     return Upload(methods, client, image, size)
