@@ -14,6 +14,7 @@ import inspect
 import logging
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -60,7 +61,8 @@ class _Session(RemoteService):
         self.client = client
         self.loop = asyncio.get_running_loop()
         self.inboxes: dict[int, Inbox] = {}
-        self.gone: dict[int, None] = {}
+        # What comes too late for a proxy that has closed is counted there.
+        self.gone: dict[int, weakref.ref[Inbox] | None] = {}
 
     def tell(self, function: Callable[..., object], *args: Any) -> None:
         """Run `function` in the loop, unless that has ended."""
@@ -324,7 +326,7 @@ class ServiceClient:
     def _handle_closed(self, session: _Session, handle: int, reason: str, lost: int = 0) -> None:
         inbox = session.inboxes.get(handle)
         if inbox is None or inbox._client:
-            session.gone[handle] = None
+            session.gone[handle] = weakref.ref(inbox) if inbox else None
             if len(session.gone) > GONE:
                 del session.gone[next(iter(session.gone))]
         if inbox is None:
@@ -344,6 +346,10 @@ class ServiceClient:
         inbox = session.inboxes.get(handle)
         if inbox is None:
             if handle in session.gone or session.reason:
+                late = session.gone.get(handle)
+                if late and (closed := late()):
+                    closed._count_lost(lost)
+                    closed.dropped += 1
                 return
             inbox = self._early(session, handle)
         inbox._count_lost(lost)
