@@ -190,6 +190,26 @@ def test_a_hundred_proxies_close_at_once_beside_sixteen_calls(lab: SimulatedDevi
     run(lab, main)
 
 
+def test_a_call_that_waits_here_for_room_is_cancelled_and_never_runs(lab: SimulatedDevice) -> None:
+    async def main(device: Device) -> None:
+        busy, client = await ServiceClient(SELECTOR).open(), await ServiceClient(SELECTOR).open()
+        calls = [asyncio.create_task(busy.invoke("sleep", [20_000])) for _ in range(16)]
+        waiting = asyncio.create_task(client.invoke("hold"))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        busy.close()
+        assert {type(error) for error in await asyncio.gather(*calls, return_exceptions=True)} == {
+            errors.ClientClosed
+        }
+        assert await client.invoke("held") == []
+        client.close()
+
+    run(lab, main)
+
+
 def test_a_loop_that_was_busy_finds_the_newest_and_the_count_of_the_rest(
     lab: SimulatedDevice,
 ) -> None:
