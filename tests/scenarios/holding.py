@@ -245,7 +245,7 @@ async def who_raises_when_told_of_an_end_keeps_no_other_from_being_told():
             await client.invoke("leave")
         else:
             client.close()
-        await until(lambda held=held: all([one.got for one in held]))
+        await until(lambda held=held: all(one.got for one in held))
         client.close()
         say(held[0].got, held[1].got, held[2].got)
         await happened("client closed")

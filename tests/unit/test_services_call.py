@@ -333,6 +333,18 @@ async def test_sixty_four_handlers_run_and_the_next_call_waits(kernel):
 
 
 @scenario
+async def test_a_full_service_does_not_starve_the_others_of_its_app(kernel):
+    provider, clients, tasks = await _full()
+    installed(provider.owner_, "other", uuid="other")
+    mine = await opened("other")
+    assert await mine.invoke("echo", 1) == 1
+    assert await mine.invoke("later", 2) == 2
+    assert provider.running_ == 64
+    provider.gate.set()
+    await asyncio.gather(*tasks)
+
+
+@scenario
 async def test_waiting_calls_get_their_turn_fairly_by_client(kernel):
     provider, clients, tasks = await _full()
     greedy, modest = await opened(), await opened()
