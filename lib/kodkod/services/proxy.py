@@ -203,7 +203,7 @@ class Delivery:
                         if result is not None and hasattr(result, "__next__"):
                             await result
                     except (Exception, CancelledError) as e:
-                        if getattr(self.owner_, "verdict", None):
+                        if isinstance(e, MemoryError) or getattr(self.owner_, "verdict", None):
                             raise
                         _k.kernel.log_exception(self.owner_, e, "on_notified")
                     if ticks_diff(ticks_ms(), start) > _STEP_MS:
