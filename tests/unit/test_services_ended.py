@@ -5,7 +5,7 @@ import asyncio
 from time import ticks_diff, ticks_ms
 
 from harness import raises
-from kernel_lab import ended, heap, kernel_test, settle, started
+from kernel_lab import ended, heap, kernel_test, log, settle, started
 from kodkod import errors
 from kodkod.services import (
     ServiceClient,
@@ -166,9 +166,49 @@ async def test_a_device_that_shuts_down_ends_calls_resources_and_proxies_once(ke
         await app.wait()
         await waiting.wait()
         assert (app.reason, waiting.reason) == ("stopped", "stopped")
-        assert said == ["CancelledError", ["closed"]], said
+        # All services of the device have ended before the apps that are stopped go on.
+        assert said == ["CancelledError", ["service"]], said
         assert provider.events == ["resource closed", "client closed"]
         assert not registry.providers
+
+
+@kernel_test
+async def test_a_stop_ends_the_services_of_an_app_at_once_and_leaves_it_its_clients(kernel):
+    told = []
+
+    async def serve():
+        client = await opened()
+        provider = ServiceProvider("stopped", 1, 0)
+        provider.provides(ServiceSelector("stopped", 1, 0), Provider())
+        provider.install()
+        try:
+            await asyncio.sleep(20)
+        finally:
+            told.append(type(await client.invoke("hold")))
+            await asyncio.sleep_ms(5)  # it is not over before its callers have tried again
+            told.append(type(await client.invoke("hold")))
+            client.close()
+
+    async def use():
+        client = await ServiceClient(ServiceSelector("stopped", 1, 0)).open()
+        for method in ("sleep", "sleep"):
+            with raises(errors.ServiceClosed):
+                await client.invoke(method, timeout_ms=None)
+        told.append("callers told twice")
+        with raises(errors.ServiceNotFound):
+            await ServiceClient(ServiceSelector("stopped", 1, 0)).open(timeout_ms=None)
+        client.close()
+
+    app, provider = await provided(kernel)
+    stopped = started(kernel, serve, name="stopped")
+    await settle()
+    user = started(kernel, use, name="user")
+    await settle()
+    await stopped.stop(60000)
+    await ended(user, "ended", 0)
+    assert told == [int, "callers told twice", int], told
+    assert stopped.reason == "stopped" and not log("stopped")
+    await app.stop()
 
 
 # How a hook, or a step, can end, and what becomes of its app then.
