@@ -188,7 +188,7 @@ class ServiceClient:
         `using`); returns the client. `if_absent`, a value or a function, answers instead of
         ServiceNotFound."""
         if self._session or self._opening:
-            raise errors.AlreadyOpen(f"client of {self._selector.uuid} is open")
+            raise errors.AlreadyOpen(f"client of {self._selector.uuid}: it is open, close() it")
         if timeout_ms is _UNSET:
             timeout_ms = OPEN_MS if if_absent is _UNSET else None
         connection = _connection(device)
@@ -225,7 +225,9 @@ class ServiceClient:
             raise errors.UnknownMethod(f"{self.name}: an index is an int or a str")
         arguments = message.copy(arguments, name="arguments")
         if len(self._waits) >= PENDING:
-            raise errors.Busy(f"{self.name}: {PENDING} calls of this client are pending")
+            raise errors.Busy(
+                f"{self.name}: {PENDING} calls of this client are pending, await one"
+            )
         future = session.submit(index, arguments, timeout_ms)
         result = await self._answer(session, future)
         if self._session is None and self._reason == "closed":
@@ -258,10 +260,10 @@ class ServiceClient:
     def _refuse(self) -> NoReturn:
         what = f"client of {self._selector.uuid}"
         if self._reason == "service":
-            raise errors.ServiceClosed(f"{what}: its provider is gone")
+            raise errors.ServiceClosed(f"{what}: its provider is gone, open() again")
         if self._reason == "link":
-            raise LinkLost(f"{what}: its link has ended")
-        raise errors.ClientClosed(f"{what} is not open")
+            raise LinkLost(f"{what}: its link has ended, connect again")
+        raise errors.ClientClosed(f"{what}: it is not open, open() it")
 
     def close(self) -> None:
         """Closes its proxies and their resources, too. Plain, idempotent, never raises."""

@@ -137,7 +137,9 @@ class Delivery:
     def _deliver(self, handle, value):
         size = 5 if _type(value) is _int else _size(value)
         if size > _QUEUE_BYTES:
-            raise errors.TooLarge(f"notification of {size} bytes, at most {_QUEUE_BYTES}")
+            raise errors.TooLarge(
+                f"notification of {size} bytes, at most {_QUEUE_BYTES}, send it in pieces"
+            )
         entry = (value, size)
         k = _k.kernel
         k.shield += 1
