@@ -579,6 +579,21 @@ def test_run_returns_the_first_apps_code_when_every_app_has_ended():
     assert told == ["main", "child"]
 
 
+def test_run_guards_its_apps():
+    def main():
+        loader.kernel.current.limit = 50
+        while True:
+            pass
+
+    async def parent():
+        child = kodkod.spawn(main)
+        assert await child.wait() == 1
+        raise SystemExit(7 if child.reason == "runaway" else 1)
+
+    assert kodkod.run(main) == 1
+    assert kodkod.run(parent) == 7
+
+
 @kernel_test
 async def test_a_spawned_app_has_a_record_of_its_own_and_the_same_modules(kernel):
     mine = "import asyncio, sys\ncount = 0\n"
