@@ -67,14 +67,15 @@ def _bound(value):
     return 9 if value is None or kind is bool or kind is float else 0
 
 
-def pack(value, limit=None, name="value"):
-    """MessagePack of `value` as bytes, by the rules and with the errors of `copy`."""
+def pack(value, limit=None, name="value", levels=_DEPTH):
+    """MessagePack of `value` as bytes, by the rules and with the errors of `copy`. A link allows
+    `levels` for the array around a value, too."""
     out = bytearray()
-    _walk(value, out, LIMIT if limit is None else limit, name)
+    _walk(value, out, LIMIT if limit is None else limit, name, levels)
     return bytes(out)
 
 
-def _walk(value, out, limit, name):
+def _walk(value, out, limit, name, levels=_DEPTH):
     # A loop with a list, not recursion: the caller may have few of its task's 48 frames left.
     room = limit
     root = target = []
@@ -106,6 +107,8 @@ def _walk(value, out, limit, name):
                     copied = bytes(memoryview(item)[: room + 1])
                 elif hasattr(kind, "_kodkod_handle"):
                     copied = item._kodkod_handle()
+                    if copied is None:
+                        raise errors.ResourceClosed(f"{name}: a closed {kind.__name__}")
                     if type(copied) is not int:
                         copied = item
                 size = _put(copied, out, room)
@@ -121,7 +124,7 @@ def _walk(value, out, limit, name):
                 else:
                     target[key] = copied
             if kind is dict or kind in _LISTS:
-                if len(stack) == _DEPTH:
+                if len(stack) == levels:
                     raise _refusal(name, stack, "more than 16 levels")
                 stack.append((key, source, box, target))
                 source = iter(item)
@@ -194,7 +197,7 @@ def _is_garbled(text, data):
     return False
 
 
-def unpack(buffer):
+def unpack(buffer, levels=_DEPTH):
     """The value of one MessagePack message; anything else raises NotSerializable.
 
     Whatever lengths the buffer claims, this allocates in proportion to its own.
@@ -248,7 +251,7 @@ def unpack(buffer):
                 if kind == _MAP:
                     value = {}
                     number *= 2
-                if len(stack) == _DEPTH:
+                if len(stack) == levels:
                     raise ValueError
             left -= 1
             if type(target) is list:

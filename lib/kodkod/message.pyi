@@ -10,8 +10,9 @@ def copy(value: object, limit: int | None = None, name: str = "value") -> Any:
     it would need more than `limit` bytes packed (None: LIMIT).
     """
 
-def pack(value: object, limit: int | None = None, name: str = "value") -> bytes:
-    """MessagePack of `value` as bytes, by the rules and with the errors of `copy`."""
+def pack(value: object, limit: int | None = None, name: str = "value", levels: int = 16) -> bytes:
+    """MessagePack of `value` as bytes, by the rules and with the errors of `copy`. A link allows
+    `levels` for the array around a value, too."""
 
-def unpack(buffer: bytes | bytearray | memoryview) -> Any:
+def unpack(buffer: bytes | bytearray | memoryview, levels: int = 16) -> Any:
     """The value of one MessagePack message; anything else raises NotSerializable."""

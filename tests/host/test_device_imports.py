@@ -20,6 +20,26 @@ def test_the_library_imports_by_absolute_names_alone() -> None:
     assert not relative
 
 
+def _imports(folder: str) -> set[str]:
+    """The parts of the library that one of its parts imports."""
+    found = set()
+    for path in (LIBRARY / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.ImportFrom) and node.module == "kodkod":
+                names = [one.name for one in node.names]
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("kodkod."):
+                names = [str(node.module).split(".")[1]]
+            elif isinstance(node, ast.Import):
+                names = [one.name.split(".")[1] for one in node.names if "kodkod." in one.name]
+            found.update(names)
+    return found
+
+
+def test_services_know_nothing_of_apps_storage_or_links() -> None:
+    assert _imports("services") == {"channel", "errors", "message", "services"}
+
+
 # What else may: the platform's own part, and the view of `os` and `open` that apps get.
 _FILE_SYSTEM = ("storage/flash.py", "port/", "apps/files.py")
 _CALLS = {"listdir", "ilistdir", "mkdir", "remove", "rename", "rmdir", "stat", "statvfs", "unlink"}

@@ -16,6 +16,7 @@ from kodkod.errors import (
     KodkodError,
     NotSerializable,
     RemoteError,
+    ResourceClosed,
     ServiceClosed,
     ServiceNotFound,
     TooLarge,
@@ -444,6 +445,21 @@ def test_more_services_than_a_link_may_open(line: link.Connection) -> None:
     service(line).close()
     for one in opened:
         one.close()
+
+
+def test_a_call_is_taken_from_the_link_that_opened_the_client_alone(device: Device) -> None:
+    with device.connect() as one, device.connect() as other, service(one) as mine:
+        handle = mine.call("open")
+        stolen = link.RemoteService(other, mine.number)
+        with pytest.raises(ClientClosed, match="no such client on this link"):
+            stolen.call("echo", [1])
+        stolen.close_handle(handle)
+        stolen.close()
+        assert mine.call("echo", [2]) == 2
+        assert mine.call("notify", [handle, 0, 1]) is None
+        # Nor is a handle of another client's taken for one's own.
+        with service(other) as theirs, pytest.raises(ResourceClosed):
+            theirs.call("notify", [handle, 0, 1])
 
 
 def test_wrong_key_and_no_device_are_told_apart(device: Device) -> None:

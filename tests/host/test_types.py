@@ -7,6 +7,7 @@ that it can.
 from __future__ import annotations
 
 import ast
+import inspect
 import os
 import subprocess
 import sys
@@ -15,10 +16,46 @@ from pathlib import Path
 
 import pytest
 from interpreter import ROOT
+from kod import services
 
 LIBRARY = ROOT / "lib"
 STUBS = sorted(LIBRARY.glob("kodkod/**/*.pyi"))
 BOTH = ["errors", "message", "link/frames", "link/cipher", "link/session"]
+# The names that apps are promised, with their parameters and defaults; `...`: not given.
+SERVICES = {
+    "registry": {
+        "ServiceSelector": "uuid, major=None, minor=0",
+        "ServiceSelector.matches": "other",
+        "ServiceSelector.restrict": "",
+    },
+    "restricted": {
+        "Restricted.allow": "name=None, major=None, minor=None, tag=None, tags=()",
+        "Restricted.deny": "name=None, major=None, minor=None, tag=None, tags=()",
+    },
+    "provider": {
+        "ServiceProvider": "name, major, minor, patch=0, tags=None",
+        "ServiceProvider.provides": "selector, handler, id=None, priority=128, tags=None",
+        "ServiceProvider.install": "",
+        "ServiceProvider.uninstall": "wait=False",
+        "ServiceProvider.resource": "client, handle",
+        "ServiceProvider.resources": "",
+    },
+    "resource": {
+        "ServiceResource": "provider, client, notifiable=False",
+        "ServiceResource.notify": "value, close=False",
+        "ServiceResource.close": "",
+    },
+    "client": {
+        "ServiceClient": "selector, queue=64, overflow='drop_oldest', reconnect=False",
+        "ServiceClient.open": "timeout_ms=..., if_absent=...",
+        "ServiceClient.invoke": "index, arguments=None, timeout_ms=10000",
+        "ServiceClient.close": "",
+    },
+    "proxy": {
+        "ServiceResourceProxy": "client, handle",
+        "ServiceResourceProxy.close": "",
+    },
+}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -162,6 +199,56 @@ def function_differences(
 def test_a_stub_says_what_its_source_does(path: Path) -> None:
     found = list(differences(Module(path.with_suffix(".py")), Module(path)))
     assert not found, "\n".join(found)
+
+
+def signature(module: Module, name: str) -> str:
+    """The parameters of a function, method or class of this file, but for self."""
+    kind, _, method = name.partition(".")
+    defined = module.names(module.tree.body)[kind]
+    assert isinstance(defined, ast.ClassDef)
+    function = module.names(defined.body)[method or "__init__"]
+    assert isinstance(function, FUNCTIONS)
+    params = [
+        param + ("" if default == "none" else f"={default.replace('object()', '...')}")
+        for _, param, default in module.parameters(function)[1:]
+    ]
+    return ", ".join(params)
+
+
+@pytest.mark.parametrize("home", SERVICES)
+def test_names_parameters_and_defaults_are_those_that_apps_are_promised(home: str) -> None:
+    module = Module(LIBRARY / f"kodkod/services/{home}.py")
+    # The default of a parameter may be a name of the class, as PRIORITY_NORMAL is.
+    module.constants["PRIORITY_NORMAL"] = ast.Constant(128)
+    assert {name: signature(module, name) for name in SERVICES[home]} == SERVICES[home]
+
+
+def test_a_client_on_cpython_has_the_same_names_parameters_and_defaults() -> None:
+    promised = {**SERVICES["registry"], **SERVICES["client"], **SERVICES["proxy"]}
+    for name, params in promised.items():
+        kind, _, method = name.partition(".")
+        function = getattr(getattr(services, kind), method or "__init__")
+        found = []
+        for param in list(inspect.signature(function).parameters.values())[1:]:
+            default = repr(param.default) if param.default is not param.empty else ""
+            default = "..." if default.startswith("<object") else default
+            found.append(param.name + (f"={default}" if default else ""))
+        if name == "ServiceClient.open":
+            assert found.pop() == "device=None"
+        assert ", ".join(found) == params, name
+
+
+def test_every_name_that_apps_import_has_a_type() -> None:
+    for folder, extra in (("kodkod", {"defines"}), ("kodkod/services", set[str]())):
+        source = Module(LIBRARY / folder / "__init__.py")
+        (homes,) = (
+            node
+            for name, node in source.constants.items()
+            if name.startswith("_HOME") and isinstance(node, ast.Dict)
+        )
+        names = {ast.literal_eval(key) for key in homes.keys if key} | extra
+        stub = Module(LIBRARY / folder / "__init__.pyi")
+        assert names <= set(stub.names(stub.tree.body)), folder
 
 
 def test_the_check_sees_differences(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 # Calls: every way in which one can end, but for the end of an app (ending.py).
 
 import asyncio
+import sys
 
-from kodkod import errors
+from kodkod import errors, spawn
 from kodkod.services import ServiceClient
-from rig import SELECTOR, attempt, events, opened, say, scenario, show
+from rig import SELECTOR, attempt, events, happened, opened, say, scenario, show
 
 
 @scenario
@@ -190,3 +191,34 @@ async def arguments_are_copies():
     back[1].append(3)
     say(show(value), show(back))
     client.close()
+
+
+async def call_and_exit():
+    client = await ServiceClient(SELECTOR).open()
+    seen_before = await client.invoke(1)
+    client.close()
+    sys.exit(1 if seen_before else 7)
+
+
+@scenario
+async def a_handler_is_told_whose_call_it_is():
+    client = await opened()
+    other = await ServiceClient(SELECTOR).open()
+    say(await client.invoke(1), await client.invoke(1), await other.invoke(1))
+    say(await spawn(call_and_exit).wait())
+    client.close()
+    other.close()
+
+
+@scenario
+async def a_resource_whose_caller_has_left_closes_with_its_client():
+    client = await opened()
+    for call in (
+        client.invoke("hold_and_sleep", [20000], timeout_ms=30),
+        asyncio.wait_for(client.invoke("hold_and_sleep", [20000]), 0.03),
+    ):
+        say(await attempt(call))
+        await happened("sleep cancelled")
+    say(await client.invoke("held"))
+    client.close()
+    await events("client closed")

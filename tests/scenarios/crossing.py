@@ -1,6 +1,6 @@
 # Values: what crosses, there and back.
 
-from rig import attempt, opened, say, scenario, show
+from rig import attempt, opened, say, scenario, setting, show, until
 
 
 @scenario
@@ -56,4 +56,21 @@ async def values_that_stay_here():
     cyclic.append(cyclic)
     say(await attempt(client.invoke(0, cyclic)))
     say(await attempt(client.invoke(0, range(3))))
+    client.close()
+
+
+@scenario
+async def sixteen_levels_cross_in_every_direction_and_seventeen_do_not():
+    client, held = await setting()
+    deep = []
+    for _ in range(15):
+        deep = [deep]
+    say(await client.invoke(0, deep) == deep, await client.invoke("deep", [16]) == deep)
+    await client.invoke("notify_deep", [held, 16])
+    await until(lambda: held.got)
+    say(held.got == [deep])
+    for call in (client.invoke(0, [deep]), client.invoke("deep", [17])):
+        say(await attempt(call))
+    say(await attempt(client.invoke("notify_deep", [held, 17])))
+    say(await client.invoke(0, "still here"), len(held.got))
     client.close()

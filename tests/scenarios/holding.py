@@ -1,5 +1,7 @@
 # Resources and their proxies: every way in which they end, told once and last.
 
+import asyncio
+
 from kodkod.services import ServiceClient
 from rig import (
     SELECTOR,
@@ -12,6 +14,7 @@ from rig import (
     scenario,
     setting,
     show,
+    start,
     until,
 )
 
@@ -41,6 +44,36 @@ async def closed_with_the_client():
     client.close()
     await events("client closed")
     say(first.got, second.got, quiet.got)
+
+
+@scenario
+async def closed_in_a_finally_while_being_cancelled():
+    client, held = await setting()
+
+    async def use():
+        try:
+            await client.invoke("sleep", [20000])
+        finally:
+            held.close()
+            client.close()
+
+    task = asyncio.create_task(use())
+    await happened("sleep")
+    task.cancel()
+    say(await attempt(task), held.got)
+    await events("client closed", "sleep cancelled", in_order=False)
+
+
+@scenario
+async def a_close_comes_before_any_later_call():
+    client, held = await setting()
+    other = Watcher(client, await client.invoke("hold"))
+    held.close()
+    say(await client.invoke("held"))
+    client.close()
+    await client.open()
+    say(await client.invoke("held"), other.got)
+    client.close()
 
 
 @scenario
@@ -182,6 +215,40 @@ async def the_service_goes_and_every_proxy_is_told_after_what_was_sent():
     client.close()
     say(held.got)
     await events("uninstalled")
+
+
+class Slow(Watcher):
+    async def on_closed(self, reason):
+        await asyncio.sleep(0.001)
+        super().on_closed(reason)
+        raise ValueError("as told")
+
+
+class Failing(Watcher):
+    def on_closed(self, reason):
+        super().on_closed(reason)
+        raise ValueError("as told")
+
+
+@scenario
+async def who_raises_when_told_of_an_end_keeps_no_other_from_being_told():
+    await start()
+    for end in ("shut", "close", "leave"):
+        client = await ServiceClient(SELECTOR).open()
+        held = []
+        for kind in (Slow, Failing, Watcher):
+            held.append(kind(client, await client.invoke("hold")))
+        if end == "shut":
+            for one in held:
+                await client.invoke("shut", [one.handle])
+        elif end == "leave":
+            await client.invoke("leave")
+        else:
+            client.close()
+        await until(lambda held=held: all(one.got for one in held))
+        client.close()
+        say(held[0].got, held[1].got, held[2].got)
+        await happened("client closed")
 
 
 @scenario

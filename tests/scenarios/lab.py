@@ -45,6 +45,7 @@ class Lab(ServiceProvider):
         self.count = 0
         self.installed = 0
         self.bad_hooks = options.get("bad_hooks")
+        self.gids = []
         priority = options.get("priority", ServiceProvider.PRIORITY_NORMAL)
         for major, minor in options.get("provides", [[1, 0]]):
             self.provides(ServiceSelector(UUID, major, minor), self, priority=priority)
@@ -54,17 +55,25 @@ class Lab(ServiceProvider):
 
     def on_opened(self, client):
         self.saw("client opened")
-        if self.bad_hooks:
-            raise ValueError("bad hook")
+        self.meddle("opened")
 
     def on_closed(self, client):
         self.saw("client closed")
-        if self.bad_hooks:
+        self.meddle("closed")
+
+    def meddle(self, hook):
+        if self.bad_hooks == "exit when " + hook:
+            sys.exit(4)
+        if self.bad_hooks is True:
             raise ValueError("bad hook")
 
     def handle(self, index, arguments, gid, client):
         if index == 0:
             return arguments
+        if index == 1:
+            # Whether the app has called before.
+            self.gids.append(gid)
+            return gid in self.gids[:-1]
         method = getattr(self, f"do_{index}", None)
         if method is None:
             raise errors.UnknownMethod(f"no method {index}")
@@ -98,6 +107,9 @@ class Lab(ServiceProvider):
 
     async def cancel(self, task):
         task.cancel()
+
+    def do_deep(self, client, levels):
+        return nested(levels)
 
     def do_object(self, client):
         return {"inner": [1, Odd()]}
@@ -136,6 +148,10 @@ class Lab(ServiceProvider):
         held.close()
         return held.handle
 
+    def do_hold_and_sleep(self, client, ms):
+        Held(self, client)
+        return self.do_sleep(client, ms)
+
     def do_number(self, client, handle):
         return self.resource(client, handle).number
 
@@ -152,6 +168,9 @@ class Lab(ServiceProvider):
 
     def do_notify_big(self, client, handle, size):
         self.resource(client, handle).notify(b"x" * size)
+
+    def do_notify_deep(self, client, handle, levels):
+        self.resource(client, handle).notify(nested(levels))
 
     def do_notify_object(self, client, handle):
         self.resource(client, handle).notify([Odd()])
@@ -249,9 +268,18 @@ class Odd:
     pass
 
 
+def nested(levels):
+    value = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
 async def provide(name, options):
     lab = Lab(name, options)
     lab.install()
+    for another in options.get("others", []):
+        Lab(name, another).install()
     seen[name].append("installed")
 
 

@@ -64,6 +64,26 @@ async def bodies_do_not_overlap():
     client.close()
 
 
+@scenario
+async def one_that_takes_its_time_has_begun_before_the_answer():
+    client = await opened()
+    held = Slow(client, await client.invoke("hold"))
+    for number in range(3):
+        await client.invoke("burst", [held, number, 1])
+        say(held.got[-1], len(held.got))
+    client.close()
+
+
+@scenario
+async def what_closed_resources_sent_and_nobody_took_is_counted():
+    client = await opened()
+    for _ in range(20):
+        await client.invoke("hold_notify_close", [3])
+    await until(lambda: client.dropped == 12)
+    client.close()
+    say(client.dropped)
+
+
 class Failing(Watcher):
     def on_notified(self, value):
         super().on_notified(value)

@@ -82,6 +82,19 @@ async def a_wrong_version_is_a_mismatch_also_with_if_absent():
         await ServiceClient(ServiceSelector(UUID, 2, 0)).open()
     except errors.ServiceNotFound as error:
         say(error)
+    say(await attempt(ServiceClient(ServiceSelector(UUID, 2, 0)).open(20, if_absent=None)))
+
+
+@scenario
+async def a_waiting_open_takes_the_best_of_those_that_are_there_then():
+    client = ServiceClient(SELECTOR)
+    waiting = asyncio.create_task(client.open(timeout_ms=5000))
+    await asyncio.sleep(0.03)
+    new = {"name": "new", "priority": 0xF0, "provides": [[2, 0]]}
+    await start(name="first", others=[new, {"name": "best", "priority": 0xD0}])
+    await waiting
+    say(client.name)
+    client.close()
 
 
 @scenario
@@ -180,6 +193,13 @@ async def a_hook_that_raises_disturbs_nobody():
     await client.open()
     say(await client.invoke(0, 2))
     client.close()
+
+
+@scenario
+async def a_hook_that_exits_when_a_client_opens_ends_the_service():
+    await start(bad_hooks="exit when opened")
+    say(await attempt(ServiceClient(SELECTOR).open()))
+    say(await director("end", "lab"))
 
 
 def mistake(function):

@@ -190,6 +190,26 @@ def test_a_hundred_proxies_close_at_once_beside_sixteen_calls(lab: SimulatedDevi
     run(lab, main)
 
 
+def test_a_call_that_waits_here_for_room_is_cancelled_and_never_runs(lab: SimulatedDevice) -> None:
+    async def main(device: Device) -> None:
+        busy, client = await ServiceClient(SELECTOR).open(), await ServiceClient(SELECTOR).open()
+        calls = [asyncio.create_task(busy.invoke("sleep", [20_000])) for _ in range(16)]
+        waiting = asyncio.create_task(client.invoke("hold"))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        busy.close()
+        assert {type(error) for error in await asyncio.gather(*calls, return_exceptions=True)} == {
+            errors.ClientClosed
+        }
+        assert await client.invoke("held") == []
+        client.close()
+
+    run(lab, main)
+
+
 def test_a_loop_that_was_busy_finds_the_newest_and_the_count_of_the_rest(
     lab: SimulatedDevice,
 ) -> None:
@@ -204,6 +224,24 @@ def test_a_loop_that_was_busy_finds_the_newest_and_the_count_of_the_rest(
         assert watcher.got == sorted(watcher.got)
         assert len(watcher.got) + watcher.dropped == 1000
         assert watcher.dropped > 0
+        client.close()
+
+    run(lab, main)
+
+
+def test_what_comes_too_late_for_a_proxy_that_closed_is_dropped_and_counted(
+    lab: SimulatedDevice,
+) -> None:
+    async def main(device: Device) -> None:
+        client = await ServiceClient(SELECTOR).open()
+        watcher = await held(client)
+        sending = asyncio.create_task(client.invoke("burst", [watcher, 0, 10]))
+        await asyncio.sleep(0)
+        (answer,) = client._waits.values()
+        wait_until(answer.done)  # all is here, but this loop has not seen it
+        watcher.close()
+        assert await sending == 10
+        assert (watcher.got, watcher.dropped) == (["closed"], 10)
         client.close()
 
     run(lab, main)
@@ -261,6 +299,70 @@ def test_clients_of_two_devices(lab: SimulatedDevice, tmp_path: Path) -> None:
     finally:
         second.stop()
         lab.connect().close()  # the one that `kod` means without -d
+
+
+SLOW = """
+import asyncio
+from kodkod import Resource, service
+
+@service("user/slow")
+class Slow:
+    def hold(self, client):
+        return Held(self)
+
+    async def sleep(self, client):
+        await asyncio.sleep(20)
+
+class Held(Resource):
+    pass
+"""
+SLEEPER = """
+from kodkod import connect, errors
+async def main():
+    async with connect("user/slow", timeout_ms=5000) as slow:
+        held = await slow.hold()
+        print("holding")
+        for call in (slow.sleep, slow.hold):
+            try:
+                await call()
+            except errors.ServiceClosed as error:
+                print("ServiceClosed")
+        async for message in held:
+            pass
+        print("closed", held.is_closed)
+"""
+
+
+def test_an_app_that_is_uninstalled_ends_calls_and_proxies_here_and_in_other_apps(
+    lab: SimulatedDevice, tmp_path: Path
+) -> None:
+    slow, sleeper = tmp_path / "slow.py", tmp_path / "sleeper.py"
+    slow.write_text(SLOW)
+    sleeper.write_text(SLEEPER)
+
+    async def main() -> None:
+        async with connect("user/slow") as remote:
+            line = await remote.hold()
+            call = asyncio.ensure_future(remote.sleep())
+            wait_until(lambda: "holding" in lab.kod("logs", "sleeper").out)
+            await asyncio.to_thread(device.uninstall, "slow")
+            with pytest.raises(errors.ServiceClosed):
+                await call
+            assert [message async for message in line] == []
+            assert line.is_closed
+            with pytest.raises(errors.ServiceClosed):
+                await remote.hold()
+            with pytest.raises(errors.ServiceNotFound):
+                async with connect("user/slow"):
+                    pass
+
+    with lab.connect() as device, using(device):
+        device.install("slow", slow)
+        device.install("sleeper", sleeper)
+        asyncio.run(main())
+        wait_until(lambda: "closed True" in lab.kod("logs", "sleeper").out)
+        assert lab.kod("logs", "sleeper").out.count("ServiceClosed") == 2
+        device.uninstall("sleeper")
 
 
 @pytest.fixture

@@ -235,6 +235,19 @@ print(found)
 """
 
 
+def test_the_interface_is_that_of_toits_tutorial() -> None:
+    said = "import sys; sys.path[:0] = sys.argv[1:]; from service import NotificationService as N;"
+    said += "s = N.SELECTOR; print(s.uuid, s.major, s.minor,"
+    said += "N.CONNECT_INDEX, N.CONNECTION_SEND_INDEX)"
+    result = subprocess.run(
+        [micropython.unix_port(), "-c", said, ROOT / "lib", TUTORIAL],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.stdout == "c6f4862f-c17f-4624-865b-fa19467865c5 0 1 0 1\n", result
+
+
 def test_a_hundred_starts_in_a_row_all_find_the_service(tmp_path: Path) -> None:
     script = tmp_path / "starts.py"
     script.write_text(STARTS)

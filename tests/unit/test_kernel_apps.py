@@ -562,6 +562,66 @@ async def test_accounts_go_to_who_ran(kernel):
     await lazy.stop()
 
 
+def test_run_returns_the_first_apps_code_when_every_app_has_ended():
+    told = []
+
+    async def child():
+        await asyncio.sleep_ms(20)
+        told.append("child")
+        raise SystemExit(5)
+
+    def main():
+        kodkod.spawn(child)
+        told.append("main")
+        raise SystemExit(3)
+
+    assert kodkod.run(main) == 3
+    assert told == ["main", "child"]
+
+
+def test_run_guards_its_apps():
+    def main():
+        loader.kernel.current.limit = 50
+        while True:
+            pass
+
+    async def parent():
+        child = kodkod.spawn(main)
+        assert await child.wait() == 1
+        raise SystemExit(7 if child.reason == "runaway" else 1)
+
+    assert kodkod.run(main) == 1
+    assert kodkod.run(parent) == 7
+
+
+@kernel_test
+async def test_a_spawned_app_has_a_record_of_its_own_and_the_same_modules(kernel):
+    mine = "import asyncio, sys\ncount = 0\n"
+    main = (
+        "import asyncio, kodkod, mine\n"
+        "async def child():\n"
+        "    import mine as again\n"
+        "    mine.count += 1\n"
+        "    print(again is mine)\n"
+        "    await asyncio.sleep(1)\n"
+        "async def main():\n"
+        "    app = kodkod.spawn(child)\n"
+        "    named = kodkod.spawn(child, name='named')\n"
+        "    await asyncio.sleep_ms(5)\n"
+        "    print(mine.count, app.name[:7], named.name, app.gid != named.gid, app.is_running)\n"
+        "    await named.stop()\n"
+        "    print(named.reason, app.reason, app.is_running)\n"
+        "    await app.stop()\n"
+    )
+    app = from_files(kernel, "parent", {"main.py": main, "mine.py": mine})
+    await ended(app, "ended", 0)
+    assert log("parent").split("\n") == [
+        "2 parent. named True True",
+        "stopped None True",
+    ]
+    assert log("named") == "True"
+
+
 def test_the_kernel_can_run_again():
     async def main():
         return 3

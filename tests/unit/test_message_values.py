@@ -174,6 +174,19 @@ def test_a_closed_resource_raises_its_own_error():
             way([Resource(None)])
 
 
+class Proxy:
+    handle = None
+
+    def _kodkod_handle(self):
+        return self.handle
+
+
+def test_a_closed_proxy_is_resource_closed():
+    for way in (copy, pack):
+        with raises(errors.ResourceClosed, "arguments: a closed Proxy"):
+            way([1, {"held": Proxy()}], None, "arguments")
+
+
 def test_a_handle_that_is_no_int_is_refused():
     for handle in ("a", True, 1.0, [1]):
         refused([Resource(handle)], "arguments[0]: Resource")
@@ -216,6 +229,15 @@ def test_seventeen_levels_are_refused():
         for way in (copy, pack):
             with raises(errors.NotSerializable, "more than 16 levels"):
                 way(value)
+
+
+def test_a_message_of_a_link_has_one_level_more_than_the_value_in_it():
+    value = nested(15)
+    assert unpack(pack([value], levels=17), 17) == [copy(value)]
+    with raises(errors.NotSerializable, "more than 16 levels"):
+        pack([[value]], levels=17)
+    with raises(errors.NotSerializable):
+        unpack(b"\x91" * 17 + b"\x90", 17)
 
 
 def test_a_container_in_itself_is_refused():

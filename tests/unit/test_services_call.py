@@ -333,6 +333,18 @@ async def test_sixty_four_handlers_run_and_the_next_call_waits(kernel):
 
 
 @scenario
+async def test_a_full_service_does_not_starve_the_others_of_its_app(kernel):
+    provider, clients, tasks = await _full()
+    installed(provider.owner_, "other", uuid="other")
+    mine = await opened("other")
+    assert await mine.invoke("echo", 1) == 1
+    assert await mine.invoke("later", 2) == 2
+    assert provider.running_ == 64
+    provider.gate.set()
+    await asyncio.gather(*tasks)
+
+
+@scenario
 async def test_waiting_calls_get_their_turn_fairly_by_client(kernel):
     provider, clients, tasks = await _full()
     greedy, modest = await opened(), await opened()
@@ -629,3 +641,55 @@ async def test_a_proxy_of_a_handle_is_made_by_the_client(kernel):
     assert not held.is_closed and held.handle
     with raises(ValueError, "proxy"):
         Proxy(mine, held.handle)
+
+
+@scenario
+async def test_messages_name_the_object_the_fact_and_the_next_step(kernel):
+    app, provider, mine = await odd()
+    resource = owners.Resource(provider, mine.id)
+    silent = owners.Resource(provider, mine.id, notifiable=False)
+    resource.close()
+    calls = [asyncio.create_task(mine.invoke("sleep", 5000)) for _ in range(16)]
+    await owners.settle()
+    closed, refused, gone = owners.client(), await opened(), await opened()
+    permitted = Owner(permissions=[])
+    gone._service_closed()
+
+    async def denied():
+        with raises(errors.Denied, f"{permitted.name} may not open provider: see its permissions"):
+            await owners.client().open()
+
+    await permitted.run(denied())
+
+    for error, words, work in (
+        (errors.ServiceNotFound, ("nobody", "does its app run"), owners.client("nobody").open()),
+        (errors.AlreadyOpen, (owners.UUID, "is open", "close()"), refused.open()),
+        (errors.ClientClosed, (owners.UUID, "not open", "open() it"), closed.invoke(0)),
+        (errors.ServiceClosed, (owners.UUID, "gone", "open() again"), gone.invoke(0)),
+        (errors.Busy, ("provider", "16 calls", "await one"), mine.invoke("echo")),
+        (errors.CallTimeout, ("provider", "1 ms", "timeout_ms"), refused.invoke("hold", None, 1)),
+        (errors.UnknownMethod, ("provider", "index", "int or a str"), refused.invoke(None)),
+        (errors.TooLarge, ("arguments", "8192", "in pieces"), refused.invoke(0, "x" * 9000)),
+        (errors.NotSerializable, ("arguments[1]: object",), refused.invoke(0, [0, object()])),
+    ):
+        with raises(error) as caught:
+            await work
+        for word in words:
+            assert word in str(caught.value), caught.value
+    for error, words, work in (
+        (errors.AlreadyInstalled, ("provider", "is installed", "uninstall()"), provider.install),
+        (errors.ResourceClosed, (str(resource.handle), "closed"), lambda: resource.notify(1)),
+        (errors.NotNotifiable, ("resource", "notifiable=True"), lambda: silent.notify(1)),
+        (errors.ResourceClosed, ("provider", "7", "a new one"), lambda: provider.resource(1, 7)),
+    ):
+        with raises(error) as caught:
+            work()
+        for word in words:
+            assert word in str(caught.value), caught.value
+    Provider("rival").install()
+    with raises(errors.Ambiguous) as caught:
+        await opened()
+    for word in ("provider", "rival", owners.UUID, "restrict"):
+        assert word in str(caught.value)
+    mine.close()
+    await asyncio.gather(*calls, return_exceptions=True)

@@ -2,9 +2,10 @@
 # lives on while the apps of its clients come and go, and a client while its services do.
 # heap: 4m
 import asyncio
+from time import ticks_diff, ticks_ms
 
 from harness import raises
-from kernel_lab import ended, heap, kernel_test, settle, started
+from kernel_lab import ended, heap, kernel_test, log, settle, started
 from kodkod import errors
 from kodkod.services import (
     ServiceClient,
@@ -165,9 +166,207 @@ async def test_a_device_that_shuts_down_ends_calls_resources_and_proxies_once(ke
         await app.wait()
         await waiting.wait()
         assert (app.reason, waiting.reason) == ("stopped", "stopped")
-        assert said == ["CancelledError", ["closed"]], said
+        # All services of the device have ended before the apps that are stopped go on.
+        assert said == ["CancelledError", ["service"]], said
         assert provider.events == ["resource closed", "client closed"]
         assert not registry.providers
+
+
+@kernel_test
+async def test_a_stop_ends_the_services_of_an_app_at_once_and_leaves_it_its_clients(kernel):
+    told = []
+
+    async def serve():
+        client = await opened()
+        provider = ServiceProvider("stopped", 1, 0)
+        provider.provides(ServiceSelector("stopped", 1, 0), Provider())
+        provider.install()
+        try:
+            await asyncio.sleep(20)
+        finally:
+            told.append(type(await client.invoke("hold")))
+            await asyncio.sleep_ms(5)  # it is not over before its callers have tried again
+            told.append(type(await client.invoke("hold")))
+            client.close()
+
+    async def use():
+        client = await ServiceClient(ServiceSelector("stopped", 1, 0)).open()
+        for method in ("sleep", "sleep"):
+            with raises(errors.ServiceClosed):
+                await client.invoke(method, timeout_ms=None)
+        told.append("callers told twice")
+        with raises(errors.ServiceNotFound):
+            await ServiceClient(ServiceSelector("stopped", 1, 0)).open(timeout_ms=None)
+        client.close()
+
+    app, provider = await provided(kernel)
+    stopped = started(kernel, serve, name="stopped")
+    await settle()
+    user = started(kernel, use, name="user")
+    await settle()
+    await stopped.stop(60000)
+    await ended(user, "ended", 0)
+    assert told == [int, "callers told twice", int], told
+    assert stopped.reason == "stopped" and not log("stopped")
+    await app.stop()
+
+
+# How a hook, or a step, can end, and what becomes of its app then.
+ENDS = (
+    (ValueError, None),
+    (SystemExit, ("failed", 3)),
+    (KeyboardInterrupt, ("failed", 1)),
+    (MemoryError, ("memory", 1)),
+    (None, ("runaway", 1)),
+)
+
+
+def struck(hook, here, how):
+    if hook == here:
+        while how is None:
+            pass
+        raise how(3)
+
+
+async def after_a_while(hook, here, how):
+    await asyncio.sleep_ms(0)
+    struck(hook, here, how)
+
+
+@kernel_test
+async def test_handlers_and_hooks_of_a_provider_end_its_own_app_alone(kernel):
+    class Struck(Provider):
+        def handle(self, index, arguments, gid, client):
+            struck("handle", here, how)
+            if index == "hold":
+                self.kept.append(StruckResource(self, client))
+                return self.kept[-1]
+            return after_a_while("async handle", here, how)
+
+        def on_opened(self, client):
+            struck("on_opened", here, how)
+
+        def on_closed(self, client):
+            super().on_closed(client)
+            struck("on_closed", here, how)
+
+    class StruckResource(Resource):
+        def on_closed(self):
+            super().on_closed()
+            struck("resource", here, how)
+
+    async def use():
+        client = ServiceClient(SELECTOR)
+        try:
+            await client.open()
+            Proxy(client, await client.invoke("hold"))
+            await client.invoke("work")
+        except errors.KodkodError as error:
+            told.append(type(error).__name__)
+        client.close()
+
+    for here in ("handle", "async handle", "on_opened", "on_closed", "resource"):
+        for how, verdict in ENDS:
+            told = []
+            app, provider = await provided(kernel, Struck)
+            if how is None:
+                app.limit = 40
+            await ended(started(kernel, use, name="client"), "ended", 0)
+            if verdict:
+                await ended(app, *verdict)
+                expected = "ServiceClosed"
+            else:
+                assert app.is_running, (here, how)
+                expected = "RemoteError"
+                await app.stop()
+            assert told == (
+                [expected] if "handle" in here or (verdict and here == "on_opened") else []
+            )
+            assert provider.events[-1:] in ([], ["client closed"])
+            assert not registry.providers and not provider.sessions_
+
+
+@kernel_test
+async def test_hooks_and_steps_of_a_client_end_its_own_app_alone(kernel):
+    class StruckProxy(Proxy):
+        def on_notified(self, value):
+            super().on_notified(value)
+            struck("on_notified", here, how)
+            if here == "async on_notified":
+                return after_a_while(here, here, how)
+
+        def on_closed(self, reason):
+            super().on_closed(reason)
+            struck("on_closed", here, how)
+
+    class StruckClient(ServiceClient):
+        def on_reconnected(self):
+            struck("on_reconnected", here, how)
+
+    async def sleep(client):
+        try:
+            await client.invoke("sleep")
+        except errors.ServiceClosed:
+            pass
+
+    async def use():
+        client = StruckClient(SELECTOR, reconnect=True)
+        await client.open()
+        StruckProxy(client, await client.invoke("hold"))
+        asyncio.create_task(sleep(client))
+        while not provider.sessions_[client.id].calls:
+            await asyncio.sleep_ms(0)
+        struck("step", here, how)
+        await asyncio.sleep(20)
+
+    for here in ("step", "on_notified", "async on_notified", "on_closed", "on_reconnected"):
+        for how, verdict in ENDS:
+            if here == "step" and not verdict:
+                verdict = "failed", 1
+            app, provider = await provided(kernel)
+            client = started(kernel, use, name="client", limit=40 if how is None else None)
+            while client.is_running and not provider.kept:
+                await asyncio.sleep_ms(1)
+            await settle()
+            if client.verdict is None:
+                provider.kept[0].notify("before")
+                await settle()
+            if here in ("on_closed", "on_reconnected"):
+                provider.uninstall()
+                kernel.call(app, provider.install)
+                await settle()
+            if verdict:
+                await ended(client, *verdict)
+            else:
+                assert client.is_running, (here, how)
+                await client.stop()
+            assert app.is_running
+            ends = provider.events
+            assert ends.count("resource closed") == 1 and ends[-1] == "client closed", ends
+            assert not provider.sessions_ and provider.running_ == 0
+            await app.stop()
+
+
+@kernel_test
+async def test_a_handlers_time_is_its_providers_and_the_callers_clock_stands_still(kernel):
+    class Busy(Provider):
+        def busy(self, client):
+            start = ticks_ms()
+            while ticks_diff(ticks_ms(), start) < 600:
+                pass
+
+    async def use():
+        await (await opened()).invoke("busy")
+
+    app, provider = await provided(kernel, Busy)
+    caller = started(kernel, use, name="caller", limit=300)
+    await ended(caller, "ended", 0)
+    assert app.is_running and app.cpu_us + app.cpu_s * 1000000 >= 590000
+    app.limit = 60
+    caller = started(kernel, use, name="caller")
+    await ended(caller, "failed", 1)
+    assert "ServiceClosed" in caller.traceback
+    await ended(app, "runaway", 1)
 
 
 async def growth(kernel, round_of):

@@ -156,6 +156,63 @@ async def test_resources_close_in_creation_order_before_the_clients_hook(kernel)
 
 
 @scenario
+async def test_in_its_hooks_a_closing_client_is_in_no_map_and_its_calls_are_cancelled(kernel):
+    seen = []
+
+    class Looking(Provider):
+        def on_open(self, arguments, client):
+            return LookingResource(self, client, arguments)
+
+        def on_closed(self, client):
+            self.look("client", client)
+
+        def look(self, what, client):
+            waiting = [call for call in session.calls if not call.done]
+            with raises(errors.ResourceClosed):
+                self.resource(client, held_handle)
+            with raises(errors.ResourceClosed):
+                owners.Resource(self, client)
+            # The other client is there, its call goes on.
+            seen.append((what, list(self.sessions_) == [other.id], len(waiting)))
+            seen.append(len(self.resources()))
+
+    class LookingResource(owners.Resource):
+        def on_closed(self):
+            self.provider.look(self.label, client_id)
+
+    server, provider, user, mine, held = await setting(kind=Looking)
+    other = await opened()
+    session, client_id, held_handle = mine.session_, mine.id, held.handle
+    await user.run(mine.invoke("open", "second"))
+
+    async def both():
+        calls = [mine.invoke("sleep", 10000) for _ in range(2)]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    calls = user.run(both())
+    kept = asyncio.create_task(other.invoke("sleep", 20))
+    await owners.settle()
+    kernel.call(user, mine.close)
+    assert seen == [("resource", True, 0), 0, ("second", True, 0), 0, ("client", True, 0), 0]
+    assert [type(error) for error in await calls] == [errors.ClientClosed] * 2
+    assert await kept == "slept"
+
+
+@scenario
+async def test_who_waits_for_the_last_client_is_told_also_when_the_clients_hook_fails(kernel):
+    class Failing(Provider):
+        def on_closed(self, client):
+            raise ValueError("hook")
+
+    provider = installed(Owner(), kind=Failing)
+    waiting = asyncio.create_task(provider.uninstall(wait=True))
+    mine = await opened()
+    mine.close()
+    await waiting
+    assert not registry.providers
+
+
+@scenario
 async def test_a_close_comes_before_any_later_call_of_that_client(kernel):
     server, provider, user, mine, held = await setting()
 

@@ -310,7 +310,7 @@ async def test_what_is_kept_without_a_proxy_is_bounded(kernel):
 
 
 @scenario
-async def test_what_closed_resources_sent_without_a_proxy_is_bounded(kernel):
+async def test_what_closed_resources_sent_without_a_proxy_is_bounded_and_counted(kernel):
     class Brief(Provider):
         def on_open(self, arguments, client):
             resource = super().on_open(arguments, client)
@@ -328,6 +328,7 @@ async def test_what_closed_resources_sent_without_a_proxy_is_bounded(kernel):
     await owners.settle()
     assert held.got == ["only", ("closed", "resource")]
     assert lost.got == [("closed", "resource")]
+    assert mine.dropped == 24 and lost.dropped == 0
 
 
 @scenario

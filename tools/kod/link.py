@@ -36,6 +36,7 @@ OPEN, INVOKE, CLOSE, PING, CANCEL, CREDIT, BYE = range(1, 8)
 HELLO, REPLY, ERROR, NOTE, CLOSED = range(8, 13)
 
 PAYLOAD = 2048
+LEVELS = 17  # a value's own 16 and the message around it
 MAX_REQUESTS = 16
 MAX_REQUEST_BYTES = 2560
 
@@ -202,7 +203,7 @@ class Connection:
         timeout_ms: int | None,
         settled: Callable[[Future[Any]], None] | None = None,
     ) -> Future[Any]:
-        payload = message.pack(content, PAYLOAD, "the call")
+        payload = message.pack(content, PAYLOAD, "the call", LEVELS)
         request = _Request(content, payload, timeout_ms)
         if settled:
             request.future.add_done_callback(settled)
@@ -257,7 +258,7 @@ class Connection:
             while True:
                 payload = await carrier.receive()
                 self._heard = time.monotonic()
-                self._take(message.unpack(payload))
+                self._take(message.unpack(payload, LEVELS))
         except asyncio.CancelledError:  # close(), or _keep
             error = self.lost or error
         except asyncio.TimeoutError:

@@ -14,6 +14,7 @@ import inspect
 import logging
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -60,7 +61,8 @@ class _Session(RemoteService):
         self.client = client
         self.loop = asyncio.get_running_loop()
         self.inboxes: dict[int, Inbox] = {}
-        self.gone: dict[int, None] = {}
+        # What comes too late for a proxy that has closed is counted there.
+        self.gone: dict[int, weakref.ref[Inbox] | None] = {}
 
     def tell(self, function: Callable[..., object], *args: Any) -> None:
         """Run `function` in the loop, unless that has ended."""
@@ -186,7 +188,7 @@ class ServiceClient:
         `using`); returns the client. `if_absent`, a value or a function, answers instead of
         ServiceNotFound."""
         if self._session or self._opening:
-            raise errors.AlreadyOpen(f"client of {self._selector.uuid} is open")
+            raise errors.AlreadyOpen(f"client of {self._selector.uuid}: it is open, close() it")
         if timeout_ms is _UNSET:
             timeout_ms = OPEN_MS if if_absent is _UNSET else None
         connection = _connection(device)
@@ -223,7 +225,9 @@ class ServiceClient:
             raise errors.UnknownMethod(f"{self.name}: an index is an int or a str")
         arguments = message.copy(arguments, name="arguments")
         if len(self._waits) >= PENDING:
-            raise errors.Busy(f"{self.name}: {PENDING} calls of this client are pending")
+            raise errors.Busy(
+                f"{self.name}: {PENDING} calls of this client are pending, await one"
+            )
         future = session.submit(index, arguments, timeout_ms)
         result = await self._answer(session, future)
         if self._session is None and self._reason == "closed":
@@ -256,10 +260,10 @@ class ServiceClient:
     def _refuse(self) -> NoReturn:
         what = f"client of {self._selector.uuid}"
         if self._reason == "service":
-            raise errors.ServiceClosed(f"{what}: its provider is gone")
+            raise errors.ServiceClosed(f"{what}: its provider is gone, open() again")
         if self._reason == "link":
-            raise LinkLost(f"{what}: its link has ended")
-        raise errors.ClientClosed(f"{what} is not open")
+            raise LinkLost(f"{what}: its link has ended, connect again")
+        raise errors.ClientClosed(f"{what}: it is not open, open() it")
 
     def close(self) -> None:
         """Closes its proxies and their resources, too. Plain, idempotent, never raises."""
@@ -324,7 +328,7 @@ class ServiceClient:
     def _handle_closed(self, session: _Session, handle: int, reason: str, lost: int = 0) -> None:
         inbox = session.inboxes.get(handle)
         if inbox is None or inbox._client:
-            session.gone[handle] = None
+            session.gone[handle] = weakref.ref(inbox) if inbox else None
             if len(session.gone) > GONE:
                 del session.gone[next(iter(session.gone))]
         if inbox is None:
@@ -344,6 +348,10 @@ class ServiceClient:
         inbox = session.inboxes.get(handle)
         if inbox is None:
             if handle in session.gone or session.reason:
+                late = session.gone.get(handle)
+                if late and (closed := late()):
+                    closed._count_lost(lost)
+                    closed.dropped += 1
                 return
             inbox = self._early(session, handle)
         inbox._count_lost(lost)

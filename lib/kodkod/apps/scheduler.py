@@ -141,6 +141,8 @@ class Scheduler:
                     for task in list(app.tasks):
                         task.cancel()
                     cancelled = True
+                    # Its services end with their calls; its own clients it may use to the last.
+                    registry.close_owned(app, False)
                 while app.tasks:
                     left = ticks_diff(deadline, ticks_ms())
                     if left <= 0:

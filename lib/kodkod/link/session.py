@@ -32,6 +32,7 @@ _STAYS = const(1)
 _GOES = const(2)
 
 _PAYLOAD = const(2048)
+_LEVELS = const(17)  # a value's own 16 and the message around it
 _CLIENTS = const(16)  # open ones of a link
 _REQUESTS = const(16)  # unanswered ones of a link
 _REQUEST_BYTES = const(2560)  # of those together
@@ -78,7 +79,7 @@ class Session:
             while going:
                 payload = await self._carrier.receive()
                 self._silent = 0
-                going = self._take(unpack(payload), len(payload))
+                going = self._take(unpack(payload, _LEVELS), len(payload))
                 while len(self._replies) > _REPLIES:
                     await asyncio.sleep(0.02)
         except (EOFError, OSError):
@@ -126,7 +127,8 @@ class Session:
     async def _request(self, message):
         number = message[1]
         try:
-            reply = pack([_REPLY, number, await self._do(*message)], _PAYLOAD, "reply")
+            reply = [_REPLY, number, await self._do(*message)]
+            reply = pack(reply, _PAYLOAD, "reply", _LEVELS)
         except Exception as exc:
             if self._finished(number):
                 self._fail(number, exc)

@@ -37,7 +37,9 @@ class Call:
                 left = _FOREVER if timeout_ms is None else ticks_diff(end, ticks_ms())
                 if left <= 0:
                     name = self.session.provider.name
-                    raise errors.CallTimeout(f"{name}: no answer within {timeout_ms} ms")
+                    raise errors.CallTimeout(
+                        f"{name}: no answer within {timeout_ms} ms, see timeout_ms"
+                    )
                 await sleep_ms(left)
         finally:
             self.caller = None
@@ -45,7 +47,9 @@ class Call:
                 _k.shielded(self.cancel)
         if type(self.error) is str:
             name = self.session.provider.name
-            self.error = getattr(errors, self.error)(f"{name}: ended during the call")
+            self.error = getattr(errors, self.error)(
+                f"{name}: ended during the call, open() again"
+            )
         if self.error:
             raise self.error
         return self.result

@@ -17,11 +17,6 @@ _PENDING = const(16)
 _RUNNING = const(64)
 _SMALL = const(0x3FFFFFFF)
 _UNSET = object()
-_REFUSALS = {
-    "Denied": "another app opened it",
-    "ServiceClosed": "its provider is gone",
-    "ClientClosed": "it is not open",
-}
 # What handlers return mostly; anything else is looked at as the provider.
 _PLAIN = {bool, str, bytes, float}
 # A name of the module is found four times as fast as a built-in one.
@@ -56,7 +51,7 @@ class ServiceClient(Delivery):
         """Waits up to timeout_ms (None: not at all) for a provider; returns the client.
         `if_absent`, a value or a function, answers instead of ServiceNotFound."""
         if self.session_ or self.opening_:
-            raise errors.AlreadyOpen(f"client of {self.selector_.uuid} is open")
+            raise errors.AlreadyOpen(f"client of {self.selector_.uuid}: it is open, close() it")
         if timeout_ms is _UNSET:
             timeout_ms = _OPEN_MS if if_absent is _UNSET else None
         self.owner_ = _k.kernel.current
@@ -110,7 +105,9 @@ class ServiceClient(Delivery):
         if _type(arguments) is not _int or not -_SMALL < arguments < _SMALL:
             arguments = copy(arguments, None, "arguments")
         if session.calls and len(session.calls) >= _PENDING:
-            raise errors.Busy(f"{self.name}: {_PENDING} calls of this client are pending")
+            raise errors.Busy(
+                f"{self.name}: {_PENDING} calls of this client are pending, await one"
+            )
         provider = session.provider
         # An object of one block moves MicroPython's search for free memory past what is full;
         # for large ones like the frames of this call it begins anew each time. Worth 2 to 8 us.
@@ -143,10 +140,12 @@ class ServiceClient(Delivery):
         return result
 
     def refuse_(self):
-        error = "ServiceClosed" if self.reason_ == "service" else "ClientClosed"
+        error = "ClientClosed", "it is not open, open() it"
         if self.session_:
-            error = "Denied"
-        raise getattr(errors, error)(f"client of {self.selector_.uuid}: {_REFUSALS[error]}")
+            error = "Denied", "another app opened it, open your own"
+        elif self.reason_ == "service":
+            error = "ServiceClosed", "its provider is gone, open() again"
+        raise getattr(errors, error[0])(f"client of {self.selector_.uuid}: {error[1]}")
 
     def close(self):
         """Closes its proxies and their resources, too. Plain, idempotent, never raises."""

@@ -14,6 +14,8 @@ class ServiceClient(Delivery):
     major: int
     minor: int
     patch: int
+    dropped: int
+    """Notifications of resources that closed and never got a proxy to count them."""
 
     def __init__(
         self,

@@ -56,5 +56,7 @@ def hook(owner, function, *args):
 async def _finish(owner, work):
     try:
         await work
+    except MemoryError:
+        raise  # it ends the app, as in a plain hook
     except Exception as e:
         kernel.log_exception(owner, e, "hook")

@@ -91,11 +91,13 @@ class ServiceProvider:
     def install(self):
         """Announces what was provided until now."""
         if self in registry.providers:
-            raise errors.AlreadyInstalled(f"{self.name} is installed")
+            raise errors.AlreadyInstalled(f"{self.name} is installed, uninstall() it")
         taken = {s[5] for p in registry.providers for s in p.announced_}
         for service in self.services_:
             if service[5] is not None and service[5] in taken:
-                raise errors.AlreadyInstalled(f"{self.name}: service id {service[5]} is taken")
+                raise errors.AlreadyInstalled(
+                    f"{self.name}: service id {service[5]} is taken, use another"
+                )
         self.owner_ = _k.kernel.current
         self.had_client_ = False
         self.announced_ = tuple(self.services_)
@@ -131,7 +133,9 @@ class ServiceProvider:
         session = self.sessions_.get(client)
         if session and type(handle) is int and handle in session.resources:
             return session.resources[handle]
-        raise errors.ResourceClosed(f"{self.name}: client {client} has no resource {handle}")
+        raise errors.ResourceClosed(
+            f"{self.name}: client {client} has no resource {handle}, get a new one"
+        )
 
     def resources(self):
         """All open resources of all clients, in creation order."""

@@ -73,6 +73,8 @@ class Delivery:
     """The part of a client that its notifications go through."""
 
     taken_ = 0
+    # Of proxies that were never made, so that these could not count.
+    dropped = 0
     owner_ = session_ = task_ = reason_ = None
     idle_ = False
 
@@ -118,7 +120,9 @@ class Delivery:
             self.orphans_.append(handle)
             inbox.reason_ = reason
             if len(self.orphans_) > _ORPHANS:
-                self.inboxes_.pop(self.orphans_.pop(0), None)
+                old = self.inboxes_.pop(self.orphans_.pop(0), None)
+                if old:
+                    self.dropped += len(old.values_) + old.dropped
         elif reason == "closed" and not self.queue_ and (self.idle_ or not self.task_):
             # Nothing has to be delivered before, and an app may end right after close().
             inbox.reason_ = reason
@@ -133,7 +137,9 @@ class Delivery:
     def _deliver(self, handle, value):
         size = 5 if _type(value) is _int else _size(value)
         if size > _QUEUE_BYTES:
-            raise errors.TooLarge(f"notification of {size} bytes, at most {_QUEUE_BYTES}")
+            raise errors.TooLarge(
+                f"notification of {size} bytes, at most {_QUEUE_BYTES}, send it in pieces"
+            )
         entry = (value, size)
         k = _k.kernel
         k.shield += 1
@@ -199,7 +205,7 @@ class Delivery:
                         if result is not None and hasattr(result, "__next__"):
                             await result
                     except (Exception, CancelledError) as e:
-                        if getattr(self.owner_, "verdict", None):
+                        if isinstance(e, MemoryError) or getattr(self.owner_, "verdict", None):
                             raise
                         _k.kernel.log_exception(self.owner_, e, "on_notified")
                     if ticks_diff(ticks_ms(), start) > _STEP_MS:

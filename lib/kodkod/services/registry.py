@@ -76,12 +76,12 @@ def has_providers(owner):
     return owner in [provider.owner_ for provider in providers]
 
 
-def close_owned(owner):
-    """The owner has ended: its providers are withdrawn and its clients closed."""
+def close_owned(owner, clients=True):
+    """The owner ends: its providers are withdrawn and, if `clients`, its clients closed."""
     for provider in list(providers):
         if provider.owner_ is owner:
             provider.withdraw_()
-    for provider in list(providers):
+    for provider in list(providers) if clients else ():
         for session in list(provider.sessions_.values()):
             # One that a hook has ended meanwhile has no owner.
             if session.owner is owner:

@@ -28,8 +28,8 @@ def find(selector: ServiceSelector, owner: Any) -> tuple[ServiceProvider, tuple[
 def has_providers(owner: Any) -> bool:
     """Whether `owner` still serves."""
 
-def close_owned(owner: Any) -> None:
-    """The owner has ended: its providers are withdrawn and its clients closed."""
+def close_owned(owner: Any, clients: Any = True) -> None:
+    """The owner ends: its providers are withdrawn and, if `clients`, its clients closed."""
 
 def listing() -> list[dict[str, Any]]:
     """One dict a service, for `kod services`."""

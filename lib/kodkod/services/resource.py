@@ -26,7 +26,7 @@ class ServiceResource:
     def notify(self, value, close=False):
         """Sends `value` to the proxy and returns at once; `close` closes the resource after it."""
         if self.is_closed:
-            raise errors.ResourceClosed(f"notify: resource {self.handle} is closed")
+            raise errors.ResourceClosed(f"notify: resource {self.handle} is closed, drop it")
         if not self.handle & 1:
             raise errors.NotNotifiable("notify: the resource needs notifiable=True")
         self.session_.client._deliver(self.handle, copy(value, None, "notification"))

@@ -1,4 +1,6 @@
 # ends: runaway
+# says: sleeps_a_little_for_ever.py", line 7
+# says: await asyncio.sleep
 import time
 
 while True:
