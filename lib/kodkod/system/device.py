@@ -7,6 +7,7 @@ from micropython import const
 
 from kodkod import port
 from kodkod.apps import trouble, upkeep
+from kodkod.borrow import borrow
 from kodkod.services import registry
 from kodkod.system import settings as files
 
@@ -33,6 +34,7 @@ class Methods:
             "id": self.settings["id"],
             "chip": port.CHIP,
             "version": ".".join([str(n) for n in sys.implementation.version[:3]]),
+            "firmware": "{} {}".format(sys.version, sys.implementation),
             "kodkod": VERSION,
             "mpy": [mpy & 0xFF, mpy >> 8 & 3],
             "free_ram": gc.mem_free(),
@@ -41,6 +43,10 @@ class Methods:
             "boot_reason": port.reset_cause(),
             "safe_mode": self.safe_mode,
         }
+
+    def do_has(self, client, names):
+        """Those of the modules `names` that are built into the firmware or frozen in it."""
+        return borrow("kodkod.system.firmware").has(names)
 
     def do_set_time(self, client, epoch_s):
         """Set the clock, if the platform lets it be set: seconds since 1970-01-01 UTC."""
