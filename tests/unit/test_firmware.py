@@ -51,7 +51,7 @@ def test_no_module_is_loaded_by_it_and_those_loaded_stay_the_same():
     # Of the frozen ones, whichever this firmware has.
     asked("mip mip.__main__ upysh webrepl_setup argparse requests ssl asyncio uasyncio".split())
     assert sys.modules == modules
-    assert all([sys.modules[name] is modules[name] for name in modules])
+    assert all(sys.modules[name] is modules[name] for name in modules)
     assert sys.path == path
     assert len(bytearray(100)) == 100  # the heap is open again
 

@@ -6,12 +6,12 @@ A folder without __init__.py counts only where the device has nothing of that na
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import imports, script
-from .device import Device
+from .device import STOCK, Device
 from .errors import BuildError
 from .image import is_mpy
 from .packages import Packages
@@ -77,12 +77,21 @@ class Finder:
         self._found[name] = module
         return module
 
+    def prepare(self, names: Iterable[str]) -> None:
+        """The device is asked at once for all of these that may be its own."""
+        self.device.prepare(
+            one
+            for name in names
+            for one in {name, name.partition(".")[0]}
+            if one in STOCK or not self._hides(name.partition(".")[0])
+        )
+
     def where(self, name: str) -> list[Module] | None:
         """None for nowhere, [] for the device, else the module after the packages around it."""
         top = name.partition(".")[0]
         if self.device.is_fixed(top):
             return [] if self.device.has(name) else None
-        if self.device.has(name) and not self._hides(top):
+        if not self._hides(top) and self.device.has(name):
             return []
         return self.chain(name)
 
