@@ -264,23 +264,34 @@ class Device:
         *,
         wait: bool = True,
         force: bool = False,
+        trial: bool = True,
         progress: Progress | None = None,
         **build: Any,
     ) -> Installed:
         """Installs a program or an image that was built, and starts it.
 
         Waits until a new version has passed its probation, or a first one has started;
-        AppFailure when it did not. `force` stops and removes the old version first when there
+        AppFailure when it did not. Without `trial` there is no probation this time, whatever
+        the settings say of it. `force` stops and removes the old version first when there
         is no room for both. `build` is what `kod.build.build_image` takes.
         """
         image = self.build(program, **build)
         return install(
-            self, name, image, settings or {}, wait=wait, force=force, progress=progress
+            self,
+            name,
+            image,
+            settings or {},
+            wait=wait,
+            force=force,
+            trial=trial,
+            progress=progress,
         )
 
-    def switch(self, name: str, image_id: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def switch(
+        self, name: str, image_id: str, settings: Mapping[str, Any], trial: bool = True
+    ) -> dict[str, Any]:
         """Switches a name to an image that the device has; what an install does after sending."""
-        arguments = (name, image_id, dict(settings))
+        arguments = (name, image_id, dict(settings), *(() if trial else (False,)))
         done: dict[str, Any] = self._call(APPS, "install", *arguments, timeout_ms=_FLASH_MS)
         return done
 

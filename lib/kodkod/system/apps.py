@@ -115,9 +115,9 @@ class Methods:
         """Verify an upload that is complete."""
         self.provider.resource(client, handle).commit()
 
-    def do_install(self, client, name, image, settings):
-        """Switch a name to an image the device has, and start it."""
-        return self._installer().install(self.supervisor, name, image, settings)
+    def do_install(self, client, name, image, settings, trial=True):
+        """Switch a name to an image the device has, and start it: on probation if `trial`."""
+        return self._installer().install(self.supervisor, name, image, settings, trial)
 
     def do_run(self, client, image, settings):
         """Run an image the device has, for the moment; returns a handle that tells of it."""

@@ -203,8 +203,8 @@ class Installed:
             since = max((line.seq for line in self._device.log(self._name)), default=0)
             self._thread = threading.Thread(target=self._show, args=(since,), daemon=True)
             self._thread.start()
-        settings = {**before, **self._settings, "probation_ms": 0}
-        self._device.install(self._name, image, settings, wait=False)
+        settings = {**before, **self._settings}
+        self._device.install(self._name, image, settings, wait=False, trial=False)
 
     def _show(self, since: int) -> None:
         from kod.link import LinkLost
