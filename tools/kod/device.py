@@ -219,6 +219,10 @@ class Device:
         """The time of the hardware's watchdog, 0 for none; with `ms` it is set."""
         return int(self._call(DEVICE, "watchdog", ms, timeout_ms=_FLASH_MS))
 
+    def log_pool(self, size: int | None = None) -> int:
+        """How many bytes of memory the lines of all apps share; with `size` it is set."""
+        return int(self._call(DEVICE, "log_pool", size, timeout_ms=_FLASH_MS))
+
     def reset(self) -> None:
         """Stops the apps gracefully, then restarts the device."""
         from kod.link import LinkLost

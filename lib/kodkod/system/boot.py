@@ -21,6 +21,7 @@ def main():
     """Run the device; returns only when the kernel is told to end, with its exit code."""
     kernel = kernels.start()
     config = settings.load()
+    logs.pool = config.get("log_bytes", logs.pool)
     console = Console(kernel, _hello(config), config.get("console_limit_ms", 30000))
     if config.get("watchdog_ms"):
         upkeep.watch(config["watchdog_ms"])
