@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 
+import rtc  # noqa: F401
 from kodkod import port
 from kodkod.apps import kernel as kernels
 from kodkod.apps import logs, supervisor, trouble
