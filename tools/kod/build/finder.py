@@ -68,6 +68,7 @@ class Finder:
 
     def __post_init__(self) -> None:
         self._packages = Packages(self.project)
+        self._roots = dict.fromkeys((self.program.parent, self.project.root / "lib"))
         self._listings: dict[Path, frozenset[str]] = {}
         self._found: dict[str, Module | None] = {}
 
@@ -79,12 +80,18 @@ class Finder:
 
     def prepare(self, names: Iterable[str]) -> None:
         """The device is asked at once for all of these that may be its own."""
+        tops = {name: name.partition(".")[0] for name in names}
         self.device.prepare(
             one
-            for name in names
-            for one in {name, name.partition(".")[0]}
-            if one in STOCK or not self._hides(name.partition(".")[0])
+            for name, top in tops.items()
+            for one in {name, top}
+            if one in STOCK or not self._is_near(top)
         )
+
+    def _is_near(self, top: str) -> bool:
+        """Whether a file or folder of the project may be meant; it is not read."""
+        files = {top, f"{top}.py", f"{top}.mpy"}
+        return any(files & self._listing(root) for root in self._roots)
 
     def where(self, name: str) -> list[Module] | None:
         """None for nowhere, [] for the device, else the module after the packages around it."""
@@ -142,7 +149,7 @@ class Finder:
                 return None
             return next(self._local(parent.place, leaf, name), None)
         plain = None
-        for root in dict.fromkeys((self.program.parent, self.project.root / "lib")):
+        for root in self._roots:
             module = next(self._local(root, leaf, name), None)
             if module and module.is_real:
                 return module
