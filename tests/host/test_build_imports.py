@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from building import build, refused
-from kod.build.device import Device
+from kod.build.device import AskedDevice, Device
 
 
 @pytest.fixture(autouse=True)
@@ -169,6 +169,14 @@ def test_the_except_branch_of_a_module_that_is_there_is_left_out(tmp_path: Path)
     files: dict[str, str | bytes] = {"app.py": text, "fake.py": "import unittest.mock\n"}
     assert modules(tmp_path, files) == []
     assert build(tmp_path, files).warnings == []
+
+
+def test_what_is_not_needed_is_not_even_read(tmp_path: Path) -> None:
+    text = "try:\n    import machine\nexcept ImportError:\n    import fake\n"
+    files: dict[str, str | bytes] = {"app.py": text, "fake.mpy": b"no .mpy file"}
+    asked = AskedDevice("desk", lambda names: names, {})
+    assert build(tmp_path, files, builtins=asked).sources == (tmp_path / "app.py",)
+    assert set(asked.known) == {"machine"}
 
 
 def test_the_except_branch_of_a_name_that_may_be_missing_goes_along(tmp_path: Path) -> None:

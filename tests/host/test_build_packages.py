@@ -13,6 +13,7 @@ from threading import Thread
 import pytest
 from building import build, refused, write
 from kod.build import build_image
+from kod.build.device import AskedDevice
 
 
 class Index:
@@ -117,6 +118,23 @@ def test_what_the_device_has_is_left_out(tmp_path: Path, index: Index) -> None:
     assert sorted(build(tmp_path, files).files) == ["app.mpy"]
     bare = build(tmp_path, files, builtins=["sys"])
     assert sorted(bare.files) == ["app.mpy", "requests/__init__.mpy"]
+
+
+def test_what_the_device_says_that_it_lacks_comes_from_its_package(
+    tmp_path: Path, index: Index
+) -> None:
+    index.add("neopixel", {"neopixel.py": "import machine\n"})
+    files = project("neopixel", app="import neopixel\n")
+    assert sorted(build(tmp_path, files).files) == ["app.mpy"]  # a stock ESP32 has it
+    asked: list[list[str]] = []
+
+    def ask(names: list[str]) -> list[str]:
+        asked.append(names)
+        return ["machine"]
+
+    device = AskedDevice("desk", ask, {})
+    assert sorted(build(tmp_path, files, builtins=device).files) == ["app.mpy", "neopixel.mpy"]
+    assert asked == [["neopixel"], ["machine"]]
 
 
 def test_a_part_that_the_device_lacks_brings_its_package(tmp_path: Path, index: Index) -> None:

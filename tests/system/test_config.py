@@ -41,6 +41,9 @@ def test_networks_are_listed_added_and_removed_and_no_password_is_told(
         (("watchdog", "on", "off"), "on, off, or a time"),
         (("watchdog", "soon"), "neither on nor off"),
         (("watchdog", "1s"), "at least 5 s"),
+        (("logs", "lots"), "'lots' is no size like 8k or 4096"),
+        (("logs", "100"), "take 1k to 1024k"),
+        (("logs", "2k", "3k"), "followed by nothing, or by a size"),
         (("watchdog", "--open"), "belong to: config wifi add"),
         (("app",), "the name of one app"),
         (("nonsense",), "invalid choice"),
@@ -52,6 +55,23 @@ def test_bad_input_is_one_line(
     result = bench.kod("config", *arguments, code=2)
     assert said in result.err
     assert result.err.count("\n") == 1
+
+
+def test_the_log_pool_can_be_set_and_holds_over_a_restart(
+    bench: SimulatedDevice, app: Callable[..., Path]
+) -> None:
+    shown = "logs: the lines of all apps share {} bytes of the device's memory\n"
+    assert bench.kod("config", "logs").out == shown.format(8192)
+    assert bench.kod("config", "logs", "2k", "--json").json() == {"log_bytes": 2048}
+    bench.kod("reset")
+    until(lambda: bench.kod("config", "logs", code=None).out == shown.format(2048))
+    flood = "for number in range(100):\n    print('line', number)\n"
+    bench.kod("install", "flood", app("flood", flood))
+    lines = bench.kod("logs", "flood").out.splitlines()
+    assert lines[-1].endswith("line 99")
+    assert 5 < len(lines) < 2048 // 64
+    assert bench.kod("info", "flood", "--json").json()["dropped"] == 100 - len(lines)
+    bench.clean()
 
 
 def test_the_watchdog_restarts_a_device_that_hangs(

@@ -274,6 +274,58 @@ def test_what_kod_run_writes_goes_with_it_and_its_timeout_holds(
     assert images(bench) == []
 
 
+def test_a_detached_run_touches_no_installed_app_and_is_gone_after_a_restart(
+    bench: SimulatedDevice, kod: Kod, app: App
+) -> None:
+    kod("install", "shows", app("shows", SHOWS))
+    before = kod("info", "shows", "--json").json()
+    said = kod("run", app("waits", SHOWS), "--detach").err
+    assert "waits.py runs on 'bench' until the device restarts" in said
+    both = {one["name"]: one["state"] for one in kod("list", "--json").json()}
+    assert list(both.values()) == ["running", "running"]
+    assert kod("info", "shows", "--json").json()["gid"] == before["gid"]
+    kod("reset")
+    until(lambda: bench.states() == {"shows": "running"})
+    assert images(bench) == [before["id"]]
+
+
+def test_uninstall_takes_the_data_along_unless_it_is_to_be_kept(
+    bench: SimulatedDevice, kod: Kod, app: App
+) -> None:
+    notes = bench.folder / "data" / "notes"
+    program = app("notes", "with open('mine', 'a') as file:\n    file.write('x')\n")
+    for written in ("x", "xx"):
+        kod("install", "notes", program, "--no-wait")
+        until(lambda: kod("list", "--json").json()[0]["state"] == "ended")
+        assert (notes / "mine").read_text() == written
+        kod("uninstall", "notes", "--keep-data")
+        assert kod("list", "--json").json() == []
+    kod("install", "notes", program, "--no-wait")
+    kod("uninstall", "notes")
+    assert not notes.exists()
+
+
+def test_an_app_that_brings_the_device_down_at_each_boot_gives_safe_mode_that_names_it(
+    bench: SimulatedDevice, kod: Kod, app: App
+) -> None:
+    crash = "import os\nos.system('kill -USR2 $PPID')\nwhile True: pass\n"  # a reset, at once
+    bench.kod("install", "crash", app("crash", crash), "--no-wait", "--limit", "1m", code=None)
+    why = "3 boots in a row did not last 30 s, the last while starting 'crash'"
+
+    def safe_mode() -> object:
+        told = bench.kod("info", "--json", code=None)
+        return told.code == 0 and told.json()["safe_mode"]
+
+    assert until(safe_mode) == why
+    assert f"safe mode, no app is started: {why}" in kod("logs").out
+    assert bench.states() == {"crash": "stopped"}
+    kod("uninstall", "crash")
+    kod("reset")
+    until(lambda: bench.kod("info", "--json", code=None).code == 0)
+    assert kod("info", "--json").json()["safe_mode"] is None
+    assert kod("run", app("fine", "print('fine')\n")).out == "fine\n"
+
+
 def test_an_install_that_is_killed_at_any_moment_leaves_the_old_version_and_nothing_else(
     bench: SimulatedDevice, kod: Kod, app: App, tmp_path: Path
 ) -> None:

@@ -178,7 +178,9 @@ def test_install_reloads_an_installed_app_and_keeps_its_settings(
     bench: SimulatedDevice, watch: Callable[..., Watch], project: Path
 ) -> None:
     program = project / "prog.py"
-    bench.kod("install", "clock", program, "--restart", "always", "-D", "a=1", "--", "arg")
+    install = ("install", "clock", program, "--restart", "always", "-D", "a=1")
+    bench.kod(*install, "--probation", "1h", "--", "arg")
+    before = bench.kod("info", "clock", "--json").json()
     running = watch("--install", "clock", program)
     running.says("runs as 'clock' on 'bench'")
     running.sees("main one first arg")
@@ -186,8 +188,9 @@ def test_install_reloads_an_installed_app_and_keeps_its_settings(
     running.sees("main one second arg")
     assert running.end() == 130
     record = bench.kod("info", "clock", "--json").json()
-    assert (record["state"], record["settings"]["restart"]) == ("running", "always")
-    assert record["settings"]["defines"] == {"a": 1}
+    assert (record["state"], record["probation"]) == ("running", 0)
+    assert record["settings"] == before["settings"]
+    assert record["settings"]["probation_ms"] == 3_600_000
 
 
 @pytest.mark.parametrize("installed", [False, True])

@@ -155,6 +155,17 @@ def test_names_of_the_greatest_length_fit():
     assert len(machine._memory[0]) == port.MEMORY
 
 
+def test_the_clock_is_set_by_the_seconds_since_1970():
+    told = []
+    before, machine.RTC.datetime = machine.RTC.datetime, lambda self, *value: told.extend(value)
+    try:
+        # This computer counts from 1970 where an ESP32 counts from 2000: the same day of the year.
+        port.set_time(946684800 + 86400 * 59 + 3661)
+    finally:
+        machine.RTC.datetime = before
+    assert told == [(1970, 3, 1, 6, 1, 1, 1, 0)]
+
+
 def test_reset_causes():
     for cause, asked, told in (
         (machine.PWRON_RESET, False, "power"),

@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 
+import rtc  # noqa: F401
 from kodkod import port
 from kodkod.apps import begin, logs, startup, supervisor, switch, trouble
 from kodkod.apps import kernel as kernels
@@ -120,6 +121,25 @@ def test_on_failure_is_the_default_and_more_than_five_failures_in_a_minute_end_i
         assert slot.state == "running"
 
     lab.run(body)
+
+
+@lab_test
+def test_a_failed_app_is_started_again_by_a_boot_and_by_an_update(lab):
+    lab.installed("bad", CRASH)
+
+    async def fails(s):
+        slot = s.slot("bad")
+        assert slot.state == "running"
+        await until(lambda: slot.state == "failed")
+
+    async def updated(s):
+        await fails(s)
+        await s.switch().install(s, "bad", lab.image(TICKER), {})
+        slot = s.slot("bad")
+        assert (slot.state, slot.failures, slot.restarts) == ("running", [], 0)
+
+    lab.run(fails)
+    lab.run(updated)
 
 
 @lab_test

@@ -8,6 +8,7 @@ import os
 from binascii import crc32
 
 import harness
+import rtc  # noqa: F401
 import vfs
 from kodkod import message, port
 from kodkod.apps import begin, logs, startup, supervisor, switch

@@ -96,7 +96,7 @@ class Device:
         self.connection = connection
         self.known = known
         self._target = choose.Target(known)
-        self._mpy: Sequence[int] | None = None  # the .mpy version that it loads, once asked
+        self._facts: dict[str, Any] | None = None  # of its firmware, once asked
         self._open: dict[str, RemoteService] = {}
 
     @classmethod
@@ -122,6 +122,7 @@ class Device:
 
         self.connection.close()
         self._open = {}
+        self._facts = None  # it may come back with another firmware
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -187,6 +188,16 @@ class Device:
         record: dict[str, Any] = self._call(DEVICE, "info")
         return record
 
+    @property
+    def firmware(self) -> str:
+        """What its MicroPython says of itself: version, build, board; "" when it does not tell."""
+        return str(self._firmware_facts().get("firmware", ""))
+
+    def has_modules(self, names: Sequence[str]) -> list[str]:
+        """Those of some modules that are built into its firmware or frozen in it; what lies on
+        its flash does not count."""
+        return list(self._call(DEVICE, "has", list(names)))
+
     def ping(self) -> float:
         """Milliseconds that an empty request takes."""
         return self.connection.ping()
@@ -207,6 +218,10 @@ class Device:
     def watchdog(self, ms: int | None = None) -> int:
         """The time of the hardware's watchdog, 0 for none; with `ms` it is set."""
         return int(self._call(DEVICE, "watchdog", ms, timeout_ms=_FLASH_MS))
+
+    def log_pool(self, size: int | None = None) -> int:
+        """How many bytes of memory the lines of all apps share; with `size` it is set."""
+        return int(self._call(DEVICE, "log_pool", size, timeout_ms=_FLASH_MS))
 
     def reset(self) -> None:
         """Stops the apps gracefully, then restarts the device."""
@@ -247,28 +262,40 @@ class Device:
     def install(
         self,
         name: str,
-        source: str | Path | Image,
+        program: str | Path | Image,
+        /,
         settings: Mapping[str, Any] | None = None,
         *,
         wait: bool = True,
         force: bool = False,
+        trial: bool = True,
         progress: Progress | None = None,
         **build: Any,
     ) -> Installed:
         """Installs a program or an image that was built, and starts it.
 
         Waits until a new version has passed its probation, or a first one has started;
-        AppFailure when it did not. `force` stops and removes the old version first when there
+        AppFailure when it did not. Without `trial` there is no probation this time, whatever
+        the settings say of it. `force` stops and removes the old version first when there
         is no room for both. `build` is what `kod.build.build_image` takes.
         """
-        image = self.build(source, **build)
+        image = self.build(program, **build)
         return install(
-            self, name, image, settings or {}, wait=wait, force=force, progress=progress
+            self,
+            name,
+            image,
+            settings or {},
+            wait=wait,
+            force=force,
+            trial=trial,
+            progress=progress,
         )
 
-    def switch(self, name: str, image_id: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def switch(
+        self, name: str, image_id: str, settings: Mapping[str, Any], trial: bool = True
+    ) -> dict[str, Any]:
         """Switches a name to an image that the device has; what an install does after sending."""
-        arguments = (name, image_id, dict(settings))
+        arguments = (name, image_id, dict(settings), *(() if trial else (False,)))
         done: dict[str, Any] = self._call(APPS, "install", *arguments, timeout_ms=_FLASH_MS)
         return done
 
@@ -284,31 +311,35 @@ class Device:
 
     def run(
         self,
-        source: str | Path | Image,
+        program: str | Path | Image,
+        /,
         settings: Mapping[str, Any] | None = None,
         *,
         progress: Progress | None = None,
         **build: Any,
     ) -> Run:
         """Runs a program for the moment."""
-        image = self.build(source, **build)
+        image = self.build(program, **build)
         self.send(image, progress)
         handle = self._call(APPS, "run", image.id, dict(settings or {}), timeout_ms=_FLASH_MS)
         return Run(self._service(APPS).notifications(handle))
 
-    def build(self, source: str | Path | Image, **options: Any) -> Image:
+    def build(self, program: str | Path | Image, /, **options: Any) -> Image:
         """The image of a program for this device; an image is taken as it is."""
+        from kod import asking
         from kod.build import build_image
 
-        return build_image(Path(source), **options) if isinstance(source, (str, Path)) else source
+        if not isinstance(program, (str, Path)):
+            return program
+        if "builtins" in options:
+            return build_image(Path(program), **options)
+        return asking.build(self, Path(program), **options)
 
     def send(self, image: Image, progress: Progress | None = None) -> int:
         """Sends an image unless the device has it; returns how many bytes were sent."""
         from kod.build import check_mpy
 
-        if self._mpy is None:
-            self._mpy = self.about()["mpy"]
-        check_mpy(image, self._mpy)
+        check_mpy(image, self._firmware_facts()["mpy"])
         size = len(image.data)
         handle = self._call(APPS, "upload", image.id, size, timeout_ms=_FLASH_MS)
         if handle is None:
@@ -348,6 +379,11 @@ class Device:
             stream.close()
 
     # Inside
+
+    def _firmware_facts(self) -> dict[str, Any]:
+        if self._facts is None:
+            self._facts = self.about()
+        return self._facts
 
     def _service(self, uuid: str) -> RemoteService:
         if uuid not in self._open:

@@ -54,13 +54,14 @@ def install(
     *,
     wait: bool = True,
     force: bool = False,
+    trial: bool = True,
     progress: Progress | None = None,
 ) -> Installed:
     """Sends `image` and switches `name` to it; with `wait`, AppFailure when it does not work."""
     check_name(name)
     began = time.monotonic()
     sent = _send(device, name, image, progress, force)
-    done = _switch(device, name, image, settings, wait)
+    done = _switch(device, name, image, settings, wait, trial)
     if wait and not done["unchanged"]:
         if done["probation_ms"]:
             _await_verdict(device, name, image, done["probation_ms"])
@@ -95,12 +96,12 @@ def _send(device: Device, name: str, image: Image, progress: Progress | None, fo
 
 
 def _switch(
-    device: Device, name: str, image: Image, settings: Mapping[str, Any], wait: bool
+    device: Device, name: str, image: Image, settings: Mapping[str, Any], wait: bool, trial: bool
 ) -> dict[str, Any]:
     from kod.link import LinkLost
 
     try:
-        return device.switch(name, image.id, settings)
+        return device.switch(name, image.id, settings, trial)
     except LinkLost:
         if not wait:
             raise

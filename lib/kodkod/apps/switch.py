@@ -39,13 +39,14 @@ class _Errand:
         return self.result
 
 
-def install(supervisor, name, image, settings, defaults=None):
+def install(supervisor, name, image, settings, defaults=None, trial=True):
     """Awaitable: `name` is `image` with `settings`, over `defaults` that the image brings; one
-    catalog write, then old out, new in."""
-    return _Errand(supervisor, _install(supervisor, name, image, settings, defaults)).wait()
+    catalog write, then old out, new in. Without `trial` there is no probation this time."""
+    work = _install(supervisor, name, image, settings, defaults, trial)
+    return _Errand(supervisor, work).wait()
 
 
-async def _install(supervisor, name, image, settings, defaults):
+async def _install(supervisor, name, image, settings, defaults, trial):
     slot = supervisor.slots.get(name)
     old = slot.record if slot else None
     result = {"name": name, "id": image, "replaced": bool(old), "unchanged": False}
@@ -68,7 +69,8 @@ async def _install(supervisor, name, image, settings, defaults):
     if record["previous"] in (None, image) or not supervisor.store.has(record["previous"]):
         record["previous"] = record["previous_settings"] = None
     else:
-        probation = Slot(name, record).setting("probation_ms", _PROBATION_MS)
+        if trial:
+            probation = Slot(name, record).setting("probation_ms", _PROBATION_MS)
         if probation:
             record["probation"] = 1
         else:

@@ -36,7 +36,8 @@ def radio(hostname):
 
 def set_time(epoch_s):
     """Set the clock: seconds since 1970-01-01 UTC."""
-    year, month, day, hour, minute, second, weekday, _ = time.gmtime(epoch_s - _EPOCH_2000)
+    date = time.gmtime(epoch_s - _EPOCH_2000)
+    year, month, day, hour, minute, second, weekday = date[:7]
     machine.RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
 
 

@@ -88,9 +88,10 @@ class Methods:
         """Verify an upload that is complete."""
         self.provider.resource(client, handle).commit()
 
-    def do_install(self, client, name, image, settings):
-        """Switch a name to an image the device has, and start it."""
-        return borrow("kodkod.system.install").install(self.supervisor, name, image, settings)
+    def do_install(self, client, name, image, settings, trial=True):
+        """Switch a name to an image the device has, and start it: on probation if `trial`."""
+        install = borrow("kodkod.system.install").install
+        return install(self.supervisor, name, image, settings, trial)
 
     def do_run(self, client, image, settings):
         """Run an image the device has, for the moment; returns a handle that tells of it."""

@@ -19,6 +19,7 @@ def start():
     """Make the kernel, and the tasks that boot the device in it; returns (kernel, console)."""
     kernel = begin.start()
     config = settings.load()
+    logs.pool = config.get("log_bytes", logs.pool)
     console = Console(kernel, _hello(config), config.get("console_limit_ms", 30000))
     if config.get("watchdog_ms"):
         upkeep.watch(config["watchdog_ms"])

@@ -6,7 +6,8 @@ import sys
 from micropython import const
 
 from kodkod import port
-from kodkod.apps import trouble, upkeep
+from kodkod.apps import logs, trouble, upkeep
+from kodkod.borrow import borrow
 from kodkod.services import registry
 from kodkod.system import settings as files
 
@@ -33,6 +34,7 @@ class Methods:
             "id": self.settings["id"],
             "chip": port.CHIP,
             "version": ".".join([str(n) for n in sys.implementation.version[:3]]),
+            "firmware": "{} {}".format(sys.version, sys.implementation),
             "kodkod": VERSION,
             "mpy": [mpy & 0xFF, mpy >> 8 & 3],
             "free_ram": gc.mem_free(),
@@ -42,6 +44,10 @@ class Methods:
             "safe_mode": self.safe_mode,
         }
 
+    def do_has(self, client, names):
+        """Those of the modules `names` that are built into the firmware or frozen in it."""
+        return borrow("kodkod.system.firmware").has(names)
+
     def do_set_time(self, client, epoch_s):
         """Set the clock, if the platform lets it be set: seconds since 1970-01-01 UTC."""
         port.set_time(epoch_s)
@@ -50,13 +56,23 @@ class Methods:
         """Set the hardware's watchdog, from now on and at each boot; 0: none from the next boot
         on. Returns ms."""
         if ms is not None:
-            changed = dict(self.settings)
-            changed["watchdog_ms"] = ms
-            files.save(changed)
-            self.settings["watchdog_ms"] = ms
+            self._set("watchdog_ms", ms)
             if ms:
                 upkeep.watch(ms)
         return self.settings.get("watchdog_ms", 0)
+
+    def do_log_pool(self, client, size=None):
+        """Set how many bytes the lines of all apps share. Returns it."""
+        if size is not None:
+            self._set("log_bytes", size)
+            logs.pool = size
+        return logs.pool
+
+    def _set(self, key, value):
+        changed = dict(self.settings)
+        changed[key] = value
+        files.save(changed)
+        self.settings[key] = value
 
     async def do_reset(self, client):
         """Stop the apps gracefully, then restart the device."""

@@ -34,7 +34,7 @@ def _check_settings(settings):
             raise ValueError("{}: {} is of the wrong kind".format(key, value))
 
 
-def install(supervisor, name, image, settings):
+def install(supervisor, name, image, settings, trial=True):
     """Switch `name` to `image`."""
     defaults = check(supervisor.store, image, settings)
-    return supervisor.switch().install(supervisor, name, image, settings, defaults)
+    return supervisor.switch().install(supervisor, name, image, settings, defaults, trial)

@@ -26,16 +26,16 @@ def build_image(
     *,
     source: bool = False,
     assets: str | Path | None = None,
-    builtins: Iterable[str] | None = None,
+    builtins: Iterable[str] | Device | None = None,
     project: str | Path | None = None,
     mpy: tuple[int, int] = MPY,
 ) -> Image:
     """The image of the program `file` with all that it imports; BuildError says what is wrong.
 
     `source` packs .py instead of .mpy; `assets` is a folder whose files go along; `builtins`
-    are the module names that the device has (default: those of a stock ESP32); `project` is
-    the folder of kodkod.toml (default: the nearest one upwards); `mpy` is the .mpy version
-    that the device loads.
+    are the module names that the device has, or who knows them (default: those of a stock
+    ESP32); `project` is the folder of kodkod.toml (default: the nearest one upwards); `mpy` is
+    the .mpy version that the device loads.
     """
     read: list[Path] = []
     try:
@@ -51,12 +51,12 @@ def _build(
     program: Path,
     source: bool,
     assets: str | Path | None,
-    builtins: Iterable[str] | None,
+    builtins: Iterable[str] | Device | None,
     root: str | Path | None,
     mpy: tuple[int, int],
     read: list[Path],
 ) -> Image:
-    device = Device(builtins)
+    device = builtins if isinstance(builtins, Device) else Device(builtins)
     read.append(program)
     entry = _entry(program, device)
     home = projects.find(program, Path(os.path.abspath(root)) if root else None)

@@ -6,12 +6,12 @@ A folder without __init__.py counts only where the device has nothing of that na
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import imports, script
-from .device import Device
+from .device import STOCK, Device
 from .errors import BuildError
 from .image import is_mpy
 from .packages import Packages
@@ -68,6 +68,7 @@ class Finder:
 
     def __post_init__(self) -> None:
         self._packages = Packages(self.project)
+        self._roots = dict.fromkeys((self.program.parent, self.project.root / "lib"))
         self._listings: dict[Path, frozenset[str]] = {}
         self._found: dict[str, Module | None] = {}
 
@@ -77,12 +78,27 @@ class Finder:
         self._found[name] = module
         return module
 
+    def prepare(self, names: Iterable[str]) -> None:
+        """The device is asked at once for all of these that may be its own."""
+        tops = {name: name.partition(".")[0] for name in names}
+        self.device.prepare(
+            one
+            for name, top in tops.items()
+            for one in {name, top}
+            if one in STOCK or not self._is_near(top)
+        )
+
+    def _is_near(self, top: str) -> bool:
+        """Whether a file or folder of the project may be meant; it is not read."""
+        files = {top, f"{top}.py", f"{top}.mpy"}
+        return any(files & self._listing(root) for root in self._roots)
+
     def where(self, name: str) -> list[Module] | None:
         """None for nowhere, [] for the device, else the module after the packages around it."""
         top = name.partition(".")[0]
         if self.device.is_fixed(top):
             return [] if self.device.has(name) else None
-        if self.device.has(name) and not self._hides(top):
+        if not self._hides(top) and self.device.has(name):
             return []
         return self.chain(name)
 
@@ -133,7 +149,7 @@ class Finder:
                 return None
             return next(self._local(parent.place, leaf, name), None)
         plain = None
-        for root in dict.fromkeys((self.program.parent, self.project.root / "lib")):
+        for root in self._roots:
             module = next(self._local(root, leaf, name), None)
             if module and module.is_real:
                 return module

@@ -43,6 +43,8 @@ class Trace:
                 continue
             if module.source.tree is None:
                 compile_all([Job(module.source, module.source.text)])  # the judge of syntax
+            names = (imports.base(one, module.package) for one in module.source.imports)
+            self._finder.prepare(name for name in names if name)
             for one in module.source.imports:
                 self._import(module, one)
 
@@ -77,7 +79,7 @@ class Trace:
             self._missing(importer, one, name)
         elif not where:
             self._on_device.setdefault(name, (importer, one))
-            if name in self._device.plain_folders:
+            if self._device.is_plain_folder(name):
                 self._take_more(importer, one, name)
         else:
             self._warn_hidden(importer, one, where[0])
@@ -129,14 +131,14 @@ class Trace:
             if importer.is_local and name not in _QUIET:
                 self._warn(importer, one, f"module {name!r} was not found; the except branch runs")
             return
-        where = "beside the program, in lib/, on the device or in a package of kodkod.toml"
+        where = f"beside the program, in lib/, {self._device.where} or in a package of kodkod.toml"
         if one.level or self._has_top(name):
             where = f"in {name.rpartition('.')[0]}"
         raise self._error(importer, one, f"module {name!r} is not {where}")
 
     def _warn_hidden(self, importer: Module, one: Import, module: Module) -> None:
         is_new = module.name not in self.modules
-        if is_new and module.source and module.is_local and self._device.has(module.name):
+        if is_new and module.source and module.is_local and self._device.is_hidden(module.name):
             text = f"module {module.name!r} is {module.source.shown}, not the device's"
             self._warn(importer, one, text)
 

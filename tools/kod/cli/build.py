@@ -13,6 +13,7 @@ from kod.errors import BadInput
 
 if TYPE_CHECKING:
     from kod.build import Image
+    from kod.device import Device
 
     Build = Callable[..., Image]
 
@@ -38,6 +39,18 @@ def built(args: argparse.Namespace, out: Output, build: Build | None = None) -> 
     for warning in image.warnings:
         out.note(f"{paint('warning:', 'yellow', sys.stderr)} {warning}")
     return image
+
+
+def prepared(args: argparse.Namespace, out: Output) -> Callable[[Device], Image]:
+    """What gives the image for a device; what is wrong on every device is refused here."""
+    from kod.build import build_image
+    from kod.build.device import AnyDevice
+
+    if args.file.suffix == _SUFFIX:
+        image = built(args, out)
+        return lambda device: image
+    build_image(args.file, assets=args.assets, source=args.source, builtins=AnyDevice())
+    return lambda device: built(args, out, device.build)
 
 
 def _bytes(path: Path) -> bytes:

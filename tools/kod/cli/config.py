@@ -1,8 +1,9 @@
-"""kod config: settings of an installed app, the Wi-Fi networks of a device, its watchdog."""
+"""kod config: settings of an installed app; the Wi-Fi networks, watchdog and log of a device."""
 
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any
 
 from kod.cli.apps import shown_settings
@@ -15,18 +16,20 @@ from kod.errors import BadInput, NotThere
 
 _SPANS = ("interval", "timeout", "limit", "probation")  # settings that are a time
 _SETTINGS = (*_SPANS, "restart", "after", "args", "defines")
+_LOG_LEAST, _LOG_MOST = 1024, 1024 * 1024  # bytes
 _WATCHDOG_MS = 60_000
 _WATCHDOG_LEAST_MS = 5_000  # a step of an app may take 2 s, and it is fed once a second
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("what", choices=("app", "wifi", "watchdog"), help="what is shown or set")
+    add("what", choices=("app", "wifi", "watchdog", "logs"), help="what is shown or set")
     add(
         "words",
         nargs="*",
         metavar="...",
-        help="app NAME; wifi, wifi add SSID, wifi remove SSID; watchdog, watchdog on|off|TIME",
+        help="app NAME; wifi, wifi add SSID, wifi remove SSID; watchdog, watchdog on|off|TIME; "
+        "logs, logs SIZE",
     )
     add_settings(parser)
     add("--probation", type=duration_ms, metavar="TIME", help="how long a new version is on trial")
@@ -59,7 +62,7 @@ def _config(args: argparse.Namespace, out: Output) -> int:
         raise BadInput("--password and --open belong to: config wifi add SSID")
     if args.what == "app":
         return _app(args, changes, out)
-    return _wifi(args, out) if args.what == "wifi" else _watchdog(args, out)
+    return _OF_DEVICE[args.what](args, out)
 
 
 def _changes(args: argparse.Namespace) -> dict[str, Any]:
@@ -156,4 +159,29 @@ def _watchdog_ms(word: str) -> int:
     return ms
 
 
+def _logs(args: argparse.Namespace, out: Output) -> int:
+    if len(args.words) > 1:
+        raise BadInput("config logs is followed by nothing, or by a size")
+    wanted = _log_bytes(args.words[0]) if args.words else None
+
+    def change(device: Device) -> Any:
+        now = device.log_pool(wanted)
+        if not out.as_json:
+            out.line(f"logs: the lines of all apps share {now} bytes of the device's memory")
+        return {"log_bytes": now}
+
+    return each(args, out, change)
+
+
+def _log_bytes(word: str) -> int:
+    match = re.fullmatch(r"(\d{1,7})(k?)", word.lower())
+    if not match:
+        raise BadInput(f"config logs: '{word}' is no size like 8k or 4096")
+    count = int(match[1]) * (1024 if match[2] else 1)
+    if not _LOG_LEAST <= count <= _LOG_MOST:
+        raise BadInput("config logs: take 1k to 1024k; it is memory that apps do not have")
+    return count
+
+
+_OF_DEVICE = {"wifi": _wifi, "watchdog": _watchdog, "logs": _logs}
 VERBS = {"config": (_arguments, _config)}

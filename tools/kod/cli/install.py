@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kod.cli.build import add_build, built
+from kod.cli.build import add_build, prepared
 from kod.cli.devices import each
 from kod.cli.output import Output, paint, size
 from kod.cli.parse import add_device, app_name, duration_ms
@@ -36,7 +36,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _install(args: argparse.Namespace, out: Output) -> int:
-    image = built(args, out)
+    image_for = prepared(args, out)
     settings = settings_of(args)
     if args.args:
         settings["args"] = args.args
@@ -47,7 +47,7 @@ def _install(args: argparse.Namespace, out: Output) -> int:
         text = f"'{args.name}' to '{device.name}'"
         done = device.install(
             args.name,
-            image,
+            image_for(device),
             settings,
             wait=not args.no_wait,
             force=args.force,

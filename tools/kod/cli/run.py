@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from kod.cli.build import add_build, built
+from kod.cli.build import add_build, built, prepared
 from kod.cli.devices import one
 from kod.cli.output import Output, paint
 from kod.cli.parse import add_device
@@ -33,7 +33,7 @@ def _run(args: argparse.Namespace, out: Output) -> int:
         if args.detach:
             raise BadInput("--detach is for devices")
         return host.run(built(args, out, host.build), args.args, args.heap)
-    image = built(args, out)
+    image_for = prepared(args, out)
     settings = settings_of(args)
     if args.args:
         settings["args"] = args.args
@@ -42,7 +42,9 @@ def _run(args: argparse.Namespace, out: Output) -> int:
     with one(args) as device:
         text = f"{args.file.name} to '{device.name}'"
         run = device.run(
-            image, settings, progress=lambda sent, total: out.progress(text, sent, total)
+            image_for(device),
+            settings,
+            progress=lambda sent, total: out.progress(text, sent, total),
         )
         out.end_progress()
         if args.detach:

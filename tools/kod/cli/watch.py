@@ -23,6 +23,7 @@ from kod.watching import PAUSE_S, Files
 
 if TYPE_CHECKING:
     from kod.build import Image
+    from kod.cli.build import Build
     from kod.device import Device, Run
 
 _GONE_S = 3.0  # that an app has for its `finally` blocks before the next one starts
@@ -63,6 +64,7 @@ class Place(Protocol):
     """Where the program runs."""
 
     where: str
+    build: Build  # makes the image of a program for this place
 
     def load(self, image: Image) -> None:
         """Replaces what runs by `image`."""
@@ -88,7 +90,7 @@ def _follow(args: argparse.Namespace, out: Output, place: Place) -> None:
                 place.back()
                 loaded = None
             try:
-                image = files.build(lambda: _built(args, out))
+                image = files.build(lambda: built(args, out, place.build))
                 complaint = ""
                 if loaded is None or image.id != loaded.id:
                     place.load(image)
@@ -104,14 +106,6 @@ def _follow(args: argparse.Namespace, out: Output, place: Place) -> None:
                 time.sleep(PAUSE_S)
     finally:
         place.stop()
-
-
-def _built(args: argparse.Namespace, out: Output) -> Image:
-    if args.device == ["host"]:
-        from kod import host
-
-        return built(args, out, host.build)
-    return built(args, out)
 
 
 def _say(
@@ -136,6 +130,7 @@ class Running:
 
     def __init__(self, device: Device, settings: dict[str, Any], out: Output) -> None:
         self.where = f"on '{device.name}'"
+        self.build: Build = device.build
         self._device = device
         self._settings = settings
         self._out = out
@@ -190,6 +185,7 @@ class Installed:
 
     def __init__(self, device: Device, name: str, settings: dict[str, Any], out: Output) -> None:
         self.where = f"as '{name}' on '{device.name}'"
+        self.build: Build = device.build
         self._device = device
         self._name = name
         self._settings = settings
@@ -207,8 +203,8 @@ class Installed:
             since = max((line.seq for line in self._device.log(self._name)), default=0)
             self._thread = threading.Thread(target=self._show, args=(since,), daemon=True)
             self._thread.start()
-        settings = {**before, **self._settings, "probation_ms": 0}
-        self._device.install(self._name, image, settings, wait=False)
+        settings = {**before, **self._settings}
+        self._device.install(self._name, image, settings, wait=False, trial=False)
 
     def _show(self, since: int) -> None:
         from kod.link import LinkLost
@@ -234,6 +230,9 @@ class OnHost:
     where = "on this computer"
 
     def __init__(self, args: argparse.Namespace) -> None:
+        from kod import host
+
+        self.build: Build = host.build
         self._args = args
         self._child: subprocess.Popen[bytes] | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="kod-watch-")

@@ -1,0 +1,41 @@
+# Low memory: the newest apps are stopped until the reserve is free again, and the log says why.
+# heap: 2m
+
+import asyncio
+import gc
+import re
+
+from kernel_lab import ended, kernel_test, log, settle, started
+from kodkod.apps import upkeep
+
+upkeep.PERIOD_MS = 20
+LOW = upkeep.LOW
+
+
+async def holds(size):
+    kept = bytearray(size)
+    await asyncio.sleep(1000)
+    return kept
+
+
+@kernel_test
+async def test_the_newest_app_is_stopped_and_the_log_says_how_much_it_gave_back(kernel):
+    old = started(kernel, holds, 100000, name="old")
+    newest = started(kernel, holds, 300000, name="newest")
+    await settle()
+    while upkeep._reserve is None:
+        await asyncio.sleep_ms(5)
+    gc.collect()
+    upkeep.LOW = gc.mem_free() + 100000
+    try:
+        await ended(newest, "memory")
+        while "gave back" not in log("kodkod"):
+            await asyncio.sleep_ms(5)
+    finally:
+        upkeep.LOW = LOW
+    said = re.search(r"memory: 'newest' gave back (\d+) B, (\d+) B are free", log("kodkod"))
+    assert int(said.group(1)) >= 300000
+    assert re.search(r"stopped: \d+ B of memory were free", log("newest"))
+    assert old.is_running
+    while upkeep._reserve is None:
+        await asyncio.sleep_ms(5)
