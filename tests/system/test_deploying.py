@@ -391,3 +391,16 @@ def test_installs_in_a_row_of_changing_images_grow_neither_flash_nor_heap(
     assert abs(grown[0]) < 16
     assert grown[1] < 2048
     assert len(images(bench)) == 1
+
+
+def test_installs_in_a_row_keep_none_of_the_code_that_they_needed(
+    bench: SimulatedDevice, kod: Kod, app: App
+) -> None:
+    # Each by a connection of its own and on probation, within the time that an image is held.
+    free = []
+    for n in range(8):
+        kod("install", "clock", app("clock", f"VERSION = {n}\n{SHOWS}"), "--no-wait")
+        with bench.connect() as device:
+            free.append(device.about()["free_ram"])
+    print(f"free after each install: {free}")
+    assert free[3] - free[-1] < 4096  # the code of one connection is 7 KB

@@ -323,6 +323,47 @@ def test_an_image_that_nobody_names_is_gone_after_a_while():
             supervisor.HELD_MS = before
 
 
+def short_of_memory(function, times):
+    """`function`, but the first `times` calls find no memory."""
+
+    def call(*args):
+        nonlocal times
+        times -= 1
+        if times >= 0:
+            raise MemoryError("no memory, says the test")
+        return function(*args)
+
+    return call
+
+
+def test_want_of_memory_delays_the_judgement_of_a_new_version_and_loses_it_not():
+    with Device() as device:
+
+        async def body(s):
+            record = s.slot("clock").record
+            judging = install_trial(s, {"probation_ms": 5000})
+            await judging
+            s.switch = short_of_memory(s.switch, 2)
+            s.slot("clock").app.kernel.end(s.slot("clock").app, "failed", 1, "as the test has it")
+            await until(lambda: s.slot("clock").record["id"] == record["id"])
+            await until(lambda: s.slot("clock").app)
+
+        device.run(body)
+
+
+def test_want_of_memory_delays_a_start_by_the_back_off():
+    with Device() as device:
+
+        async def body(s):
+            slot = s.slot("clock")
+            s.prepare = short_of_memory(s.prepare, 2)
+            slot.app.kernel.end(slot.app, "failed", 1, "as the test has it")
+            await until(lambda: slot.app and slot.state == "running" and slot.restarts == 3)
+
+        device.run(body)
+        assert "cannot start yet" in device.said("clock")
+
+
 def test_a_stop_during_probation_does_not_keep_it_from_ending():
     with Device() as device:
 

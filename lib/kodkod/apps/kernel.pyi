@@ -1,4 +1,4 @@
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from .app import App
@@ -9,21 +9,12 @@ kernel: Any
 supervisor: Any
 """Set on a device that has installed apps."""
 
-def start() -> Any:
-    """Make the kernel and put its hooks in force; nothing runs before its `run()`."""
-
-def stop() -> None:
-    """Take the hooks back."""
-
 def run(main: Callable[..., Any], *args: Any) -> int:
     """Start the kernel with a first app; returns its exit code when every app has ended.
 
     `main` is a function, plain or async. In an app's module body it makes `main` the app's own
     main task, as `asyncio.run` does.
     """
-
-def run_first(app: App, coro: Coroutine[Any, Any, Any]) -> int:
-    """Run the kernel with `coro` as main of `app`, until every app has ended; its exit code."""
 
 def spawn(main: Callable[..., Any], *args: Any, name: str | None = None) -> App:
     """Start `main(*args)` as a further app: own record, tasks and resources, same modules.
