@@ -325,6 +325,31 @@ def test_an_image_that_nobody_names_is_gone_after_a_while():
             apps.HELD_MS = before
 
 
+def test_one_that_came_again_is_held_as_long_as_if_it_had_not_been_there_before():
+    with Device() as device:
+
+        async def body(s):
+            upload(s.store, NEW, 500)
+            id = digest(NEW)
+            methods = apps.Methods(None, s)
+            methods.hold(id)
+            await asyncio.sleep_ms(20)
+            s.release(id)  # it was installed, and is uninstalled by now
+            methods.hold(id)
+            upload(s.store, TRIAL, 500)
+            while s.store.has(digest(TRIAL)):  # until what the first one was held for is over
+                await asyncio.sleep_ms(1)
+            assert s.store.has(id)
+            await until(lambda: not s.store.has(id))
+            clean(ROOT)
+
+        apps.HELD_MS, before = 200, apps.HELD_MS
+        try:
+            device.run(body)
+        finally:
+            apps.HELD_MS = before
+
+
 def test_a_stop_during_probation_does_not_keep_it_from_ending():
     with Device() as device:
 

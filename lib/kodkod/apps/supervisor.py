@@ -54,7 +54,7 @@ class Supervisor:
         self.store = Borrowed("kodkod.storage.store", "open_store", port.ROOT, self.uploads)
         self.catalog = Borrowed("kodkod.storage.catalog", "Catalog", port.ROOT)
         self.slots = {}
-        self.held = []  # ids of images that were received and are not yet named
+        self.held = []  # (id, until uptime_ms) of images that were received, not yet named
         self.safe_mode = None  # why no app was started, if so
         self.lock = asyncio.Lock()  # one change at a time
 
@@ -273,11 +273,18 @@ class Supervisor:
 
     def needed(self):
         """Ids of the images that something installed, running or arriving needs."""
-        needed = set(self.held)
+        needed = {one[0] for one in self.held}
         needed.update([app.image for app in self.kernel.apps])
         for slot in self.slots.values():
             needed.update((slot.record["id"], slot.record["previous"]))
         return needed
+
+    def release(self, image):
+        """What one upload of `image` was held for is there."""
+        for one in self.held:
+            if one[0] == image:
+                self.held.remove(one)
+                break
 
     def sweep(self):
         """Remove the images that nothing needs."""

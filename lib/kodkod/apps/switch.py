@@ -77,8 +77,7 @@ async def _install(supervisor, name, image, settings, defaults, trial):
         else:
             record["previous"] = record["previous_settings"] = None
     supervisor.catalog.put(name, record)
-    if image in supervisor.held:
-        supervisor.held.remove(image)
+    supervisor.release(image)
     if slot:
         await supervisor.halt(slot)
         slot.record = record
@@ -122,7 +121,7 @@ def make_room(supervisor, name):
 async def _make_room(supervisor, slot):
     await supervisor.halt(slot)
     image = slot.record["id"]
-    needed = [app.image for app in supervisor.kernel.apps] + supervisor.held
+    needed = [app.image for app in supervisor.kernel.apps] + [one[0] for one in supervisor.held]
     for other in supervisor.slots.values():
         if other is not slot:
             needed += other.record["id"], other.record["previous"]

@@ -90,7 +90,7 @@ class Methods:
     def hold(self, image):
         """An image is here: it is kept for a while, since its installation may come."""
         # Here, because a task of the module that received it would keep that module loaded.
-        self.supervisor.held.append(image)
+        self.supervisor.held.append((image, port.uptime_ms() + HELD_MS))
         if not self._holds:
             self._holds = True
             kernel = self.supervisor.kernel
@@ -99,11 +99,9 @@ class Methods:
     async def _let_go(self):
         held = self.supervisor.held
         while held:
-            old = list(held)
             await asyncio.sleep_ms(HELD_MS)
-            for image in old:
-                if image in held:
-                    held.remove(image)
+            now = port.uptime_ms()
+            held[:] = [one for one in held if one[1] > now]
             self.supervisor.sweep()
         self._holds = False
 

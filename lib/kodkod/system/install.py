@@ -134,6 +134,5 @@ def run(methods, client, image, settings):
     supervisor = methods.supervisor
     _check(supervisor.store, image, settings)
     resource = Run(methods, client, image, settings)
-    if image in supervisor.held:
-        supervisor.held.remove(image)
+    supervisor.release(image)
     return resource
