@@ -364,6 +364,30 @@ def test_want_of_memory_delays_a_start_by_the_back_off():
         assert "cannot start yet" in device.said("clock")
 
 
+def test_one_that_came_again_is_held_as_long_as_if_it_had_not_been_there_before():
+    with Device() as device:
+
+        async def body(s):
+            upload(s.store, NEW, 500)
+            id = digest(NEW)
+            s.hold(id)
+            await asyncio.sleep_ms(20)
+            switch.release(s, id)  # it was installed, and is uninstalled by now
+            s.hold(id)
+            upload(s.store, TRIAL, 500)
+            while s.store.has(digest(TRIAL)):  # until what the first one was held for is over
+                await asyncio.sleep_ms(1)
+            assert s.store.has(id)
+            await until(lambda: not s.store.has(id))
+            clean(ROOT)
+
+        supervisor.HELD_MS, before = 200, supervisor.HELD_MS
+        try:
+            device.run(body)
+        finally:
+            supervisor.HELD_MS = before
+
+
 def test_a_stop_during_probation_does_not_keep_it_from_ending():
     with Device() as device:
 

@@ -55,7 +55,7 @@ class Supervisor:
         self.store = Borrowed("kodkod.storage.store", "open_store", port.ROOT, self.uploads)
         self.catalog = Borrowed("kodkod.storage.catalog", "Catalog", port.ROOT)
         self.slots = {}
-        self.held = []  # ids of images that were received and are not yet named
+        self.held = []  # (id, until uptime_ms) of images that were received, not yet named
         self._holds = False
         self.safe_mode = None  # why no app was started, if so
         self.lock = asyncio.Lock()  # one change at a time
@@ -200,7 +200,7 @@ class Supervisor:
 
     def hold(self, image):
         """An image is here: it is kept for a while, since its installation may come."""
-        self.held.append(image)
+        self.held.append((image, port.uptime_ms() + HELD_MS))
         if not self._holds:
             self._holds = True
             self.kernel.task(self.kernel.system, self._let_go())
@@ -208,11 +208,9 @@ class Supervisor:
     async def _let_go(self):
         held = self.held
         while held:
-            old = list(held)
             await asyncio.sleep_ms(HELD_MS)
-            for image in old:
-                if image in held:
-                    held.remove(image)
+            now = port.uptime_ms()
+            held[:] = [one for one in held if one[1] > now]
             self.switch().sweep(self)
         self._holds = False
 

@@ -76,8 +76,7 @@ async def _install(supervisor, name, image, settings, defaults, trial):
         else:
             record["previous"] = record["previous_settings"] = None
     supervisor.catalog.put(name, record)
-    if image in supervisor.held:
-        supervisor.held.remove(image)
+    release(supervisor, image)
     if slot:
         await _halt(supervisor, slot)
         slot.record = record
@@ -121,7 +120,7 @@ def make_room(supervisor, name):
 async def _make_room(supervisor, slot):
     await _halt(supervisor, slot)
     image = slot.record["id"]
-    others = [app.image for app in supervisor.kernel.apps] + supervisor.held
+    others = [app.image for app in supervisor.kernel.apps] + [one[0] for one in supervisor.held]
     for other in supervisor.slots.values():
         if other is not slot:
             others += other.record["id"], other.record["previous"]
@@ -172,11 +171,19 @@ async def restart(supervisor, slot):
 
 def needed(supervisor):
     """Ids of the images that something installed, running or arriving needs."""
-    ids = set(supervisor.held)
+    ids = {one[0] for one in supervisor.held}
     ids.update([app.image for app in supervisor.kernel.apps])
     for slot in supervisor.slots.values():
         ids.update((slot.record["id"], slot.record["previous"]))
     return ids
+
+
+def release(supervisor, image):
+    """What one upload of `image` was held for is there."""
+    for one in supervisor.held:
+        if one[0] == image:
+            supervisor.held.remove(one)
+            break
 
 
 def sweep(supervisor):

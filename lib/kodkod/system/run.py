@@ -59,6 +59,5 @@ def run(methods, client, image, settings):
     supervisor = methods.supervisor
     borrow("kodkod.system.install").check(supervisor.store, image, settings)
     resource = Run(methods, client, image, settings)
-    if image in supervisor.held:
-        supervisor.held.remove(image)
+    supervisor.switch().release(supervisor, image)
     return resource
