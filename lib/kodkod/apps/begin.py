@@ -34,7 +34,7 @@ def start():
     _replace(core.Loop, "run_forever", loader.hand_over)
     _replace(core.Loop, "set_exception_handler", seam.nothing)
     guard.start(kernel)
-    kernel.task(kernel.system, upkeep.run(kernel))
+    kernel.upkeep = kernel.task(kernel.system, upkeep.run(kernel))
     return kernel
 
 

@@ -86,8 +86,9 @@ def _size(text):
 def _add(name, level, text):
     global _seq, _total
     size = _size(text)
-    if _total + size > pool:
-        _make_room(name, size)
+    most = _total if kernel.short and _total else pool  # without memory they grow no more
+    if _total + size > most:
+        _make_room(name, size, most)
     _seq += 1
     line = (_seq, port.uptime_ms(), level, name, text)
     _used[name] = _used.get(name, 0) + size
@@ -96,18 +97,18 @@ def _add(name, level, text):
     return line
 
 
-def _make_room(name, size):
+def _make_room(name, size, most):
     # The oldest lines of one app go, down to its share, an eighth of the pool at once: so that
     # a flood looks at all lines but seldom. The writer pays if it is over its share, else the
     # app with the most.
     global _total
-    while lines and _total + size > pool:
+    while lines and _total + size > most:
         if _used.get(name, 0) <= _SHARE:
             for other in _used:
                 if _used[other] > _used.get(name, 0):
                     name = other
         used = _used.get(name, 0)
-        enough = min(_total + size - pool + pool // 8, max(used - _SHARE, 1))
+        enough = min(_total + size - most + pool // 8, max(used - _SHARE, 1))
         freed = count = kept = 0
         for line in lines:
             if freed < enough and line[3] == name:
