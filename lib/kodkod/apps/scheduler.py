@@ -51,6 +51,21 @@ def _unqueue(task):
     task.data = _CancelledError  # so that nobody who kept it wakes it
 
 
+def _cancel(task, count):
+    # What is cancelled is the last of those that await one another; in a circle there is none,
+    # and cancel() would look for it for ever.
+    last = task
+    while isinstance(last.data, core.Task):
+        last = last.data
+        count -= 1
+        if count < 0:
+            _unqueue(task)
+            core._task_queue.push(task)
+            task.data = _CancelledError
+            return
+    task.cancel()
+
+
 class Scheduler:
     """The kernel as services see it, and the loop. `current` is the app that runs now."""
 
@@ -142,7 +157,7 @@ class Scheduler:
         # Whatever memory there is, it comes to its end: until its tasks are gone, none is taken
         # that must be had.
         for task in app.tasks:
-            task.cancel()
+            _cancel(task, len(app.tasks))
         deadline = ticks_add(ticks_ms(), grace_ms)
         while app.tasks:
             left = ticks_diff(deadline, ticks_ms())

@@ -170,9 +170,9 @@ def _watch():
             continue
         late += 1
         if late > 2 and _sleeps():
-            late = -20
+            late = -100  # it may take its time, and the next must not come with it
             _signal(guard)
-        elif not _asked and not _is_pending():
+        elif late > 0 and not _asked and not _is_pending():
             try:
                 micropython.schedule(_look, guard)
                 _asked = True

@@ -1,0 +1,4 @@
+# ends: runaway
+class Thing:
+    while True:
+        pass

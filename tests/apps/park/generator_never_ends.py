@@ -1,0 +1,8 @@
+# ends: runaway
+def numbers():
+    n = 0
+    while True:
+        yield n
+
+
+max(numbers())
