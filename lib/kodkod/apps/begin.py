@@ -21,6 +21,7 @@ def start():
         getattr(asyncio, part)
     core = asyncio.core
     _replace(builtins, "print", logs.print_)
+    _replace(builtins, "input", logs.input_)
     _replace(builtins, "__import__", loader.import_)
     _replace(builtins, "open", loader.open_)
     for place in (asyncio, core):

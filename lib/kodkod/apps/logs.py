@@ -30,6 +30,7 @@ _partial = {}  # app's name -> printed, not yet ended by a newline
 _seq = 0
 _telling = False
 native = builtins.print  # what writes to the console
+_native_input = builtins.input
 output = None  # what apps see as sys.stdout, once one has asked for it
 
 
@@ -179,3 +180,12 @@ def print_(*args, sep=" ", end="\n", file=None):
             app.console.write(text)
         else:
             printed(app, text)
+
+
+def input_(*prompt):
+    """`input` as apps see it: nobody is there to answer."""
+    app = kernel.current
+    if app is None or app.console:
+        return _native_input(*prompt)
+    print_(*prompt, end="")
+    raise EOFError

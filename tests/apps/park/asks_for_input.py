@@ -1,5 +1,6 @@
 # stop after: 60
 # ends: stopped
+# says: name? no input
 import asyncio
 import sys
 
