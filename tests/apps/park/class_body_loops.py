@@ -1,4 +1,0 @@
-# ends: runaway
-class Thing:
-    while True:
-        pass

@@ -1,8 +1,0 @@
-# ends: runaway
-def numbers():
-    n = 0
-    while True:
-        yield n
-
-
-max(numbers())
