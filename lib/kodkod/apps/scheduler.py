@@ -169,6 +169,10 @@ class Scheduler:
                 upkeep.give_back(self)
                 await core.sleep_ms(1)
         text = "not ended after {} ms: by force" if app.tasks else None
+        try:  # first, since it ends the calls that its tasks are busy with
+            registry.close_owned(app)
+        except MemoryError:  # once more, then
+            upkeep.give_back(self)
         self._drop_all(app)
         while app.code is None:
             try:
