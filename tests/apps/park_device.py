@@ -55,7 +55,7 @@ class Park:
     async def heap(self):
         """Bytes in use while the well-behaved are between two messages."""
         least = None
-        while upkeep._reserve is None:
+        while self.kernel.short:
             await asyncio.sleep_ms(5)
         for _ in range(4):
             await asyncio.sleep_ms(7)

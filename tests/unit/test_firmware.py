@@ -77,6 +77,6 @@ def test_asking_again_and_again_takes_no_memory():
                 firmware.has(names)
             gc.collect()
             used.append(gc.mem_alloc())
-        assert used[1] == used[3], used
+        assert used[3] <= used[1], used
 
     lab.run(body)

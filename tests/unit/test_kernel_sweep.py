@@ -76,6 +76,21 @@ class Starve(Strike):
         micropython.schedule(self.again, None)
 
 
+def full(holes, width):
+    """What fills the heap but for so many holes of so many words."""
+    spare = kept = None
+    for _ in range(holes):
+        spare = (spare,) + (None,) * (width - 1)
+        kept = (kept,)
+    for size in (1 << 20, 1 << 17, 1 << 14, 1 << 11, 1):
+        try:
+            while True:
+                kept = (kept, bytearray(size)) if size > 1 else (kept,)
+        except MemoryError:
+            pass
+    return kept
+
+
 class Provider(ServiceProvider):
     def __init__(self, selector=SELECTOR):
         super().__init__("sweep", 1, 0)
@@ -188,6 +203,8 @@ async def sweep_with(kind, reason, kernel, operation, victim, prepare):
         app.limit = 0
         await app.wait()
         strike.stop()
+        while kernel.apps[-1] not in (peers.home, kernel.system):
+            await kernel.apps[-1].wait()  # it waits for memory, or for the victim
         await settle(2)
         if app.reason not in ended:
             ended.append(app.reason)
@@ -251,10 +268,86 @@ async def test_stop(kernel):
     await sweep(kernel, operation)
 
 
+class Thing:
+    """What an app owns, and how often it was closed."""
+
+    def __init__(self):
+        self.closed = 0
+
+    def close(self):
+        self.closed += 1
+
+
+async def ends_once(kernel, decide, extra=0):
+    """Have `decide(app)` end an app, which must be told once and have all it owns closed once."""
+
+    async def child():
+        await asyncio.sleep_ms(1000)
+
+    app = started(kernel, child, name="child")
+    for n in range(extra):
+        setattr(app, "x{}".format(n), None)
+    told = []
+    app.on_end = told.append
+    things = [app.own(Thing()) for _ in range(3)]
+    await settle()
+    decider = started(kernel, decide, app, name="victim")
+    await decider.wait()
+    await app.wait()
+    await settle()
+    assert decider.reason == "ended", log("victim")
+    assert told == [app], len(told)
+    assert [thing.closed for thing in things] == [1, 1, 1], [thing.closed for thing in things]
+
+
+@kernel_test
+async def test_an_end_is_decided_once_whatever_memory_there_is(kernel):
+    def decide(app):
+        kept = full(holes, width)
+        try:
+            kernel.end(app, "stopped", 0)
+        except MemoryError:
+            kept = None
+            kernel.end(app, "stopped", 0)
+        del kept
+
+    for extra in range(2, 5):  # of these records one is so full that it must grow
+        for width in (16, 20):
+            for holes in range(1, 12, 3):
+                await ends_once(kernel, decide, extra)
+                whole(kernel)
+
+
+@kernel_test
+async def test_an_end_is_carried_out_to_its_last_line_whatever_memory_there_is(kernel):
+    async def sweep():
+        n = 0
+        while True:
+            n += 1
+            starve = Starve(kernel, "kodkod", n)
+
+            def decide(app):
+                kernel.end(app, "stopped", 0)
+                starve.start()
+
+            await ends_once(kernel, decide)
+            starve.stop()
+            if not starve.struck:
+                break
+        logs.native(n, "jumps")
+
+    tester = started(kernel, sweep, name="tester")
+    tester.limit = 0
+    await tester.wait()
+    assert tester.code == 0, log("tester")
+
+
 @kernel_test
 async def test_an_app_that_stops_itself(kernel):
     async def operation(strike, peers, _):
         strike.start()
+        for _ in range(2):  # or else there is no jump before it is decided
+            pass
         await kernel.current.stop()
         strike.stop()
 

@@ -40,6 +40,33 @@ def swap():
             here[i] = one
 
 
+def test_an_interrupt_that_strikes_the_guards_thread_does_not_end_it():
+    error = KeyboardInterrupt()
+    console = unix.unix_console
+    tick = console.tick
+
+    def strike(interrupt):  # a busy system may give any thread the signal
+        console.tick = tick
+        raise error
+
+    class Looks(Idle):
+        def __init__(self):
+            self.count = 0
+
+        def late(self):
+            self.count += 1
+            return False
+
+    guard = Looks()
+    console.tick = strike
+    unix.guard_start(guard)
+    try:
+        while console.tick is strike or guard.count < 3:
+            time.sleep_ms(1)
+    finally:
+        unix.guard_stop()
+
+
 def test_the_thread_of_the_guard_never_collects_what_the_main_thread_moves_about():
     here[:] = [[i] for i in range(COUNT)]
     there[:] = [None] * COUNT

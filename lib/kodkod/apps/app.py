@@ -37,11 +37,7 @@ class App:
     """
 
     # What few apps change costs nothing until they do.
-    limit = _STEP_LIMIT_MS
-    cpu_s = cpu_us = messages = 0  # the rest of cpu_s is in cpu_us
-    code = reason = traceback = None
-    verdict = None  # (reason, code) once the end is decided
-    main = None  # its first task
+    cpu_s = 0  # the rest is in cpu_us
     run = None  # what asyncio.run in a module's body handed over
     loading = False
     on_end = None
@@ -64,6 +60,12 @@ class App:
         self.facades = {}  # its view of modules that are not its own
         self.defines = {}
         self.origin = name  # the app of whose image it is
+        # Here, since a place for what has none takes memory, and the end is to need little.
+        self.cpu_us = self.messages = 0
+        self.code = self.reason = self.traceback = None
+        self.verdict = None  # (reason, code) once the end is decided
+        self.limit = _STEP_LIMIT_MS
+        self.main = None  # its first task
         if parent:
             self.origin = parent.origin
             self.dir = parent.dir

@@ -21,6 +21,7 @@ def start():
         getattr(asyncio, part)
     core = asyncio.core
     _replace(builtins, "print", logs.print_)
+    _replace(builtins, "input", logs.input_)
     _replace(builtins, "__import__", loader.import_)
     _replace(builtins, "open", loader.open_)
     for place in (asyncio, core):
@@ -34,7 +35,7 @@ def start():
     _replace(core.Loop, "run_forever", loader.hand_over)
     _replace(core.Loop, "set_exception_handler", seam.nothing)
     guard.start(kernel)
-    kernel.task(kernel.system, upkeep.run(kernel))
+    kernel.upkeep = kernel.task(kernel.system, upkeep.run(kernel))
     return kernel
 
 

@@ -71,8 +71,10 @@ async def _run():
 
 
 async def _step(app, function, argument):
+    kernel = loader.kernel
+    while kernel.short:  # of memory, which it may take
+        await asyncio.sleep_ms(5)
     if app.verdict is None:
-        kernel = loader.kernel
         try:
             kernel.call(app, function, argument)
         except Exception as exc:

@@ -11,6 +11,7 @@ _PARTS = {  # which file of this folder makes the view, and of what
     "builtins": "files",
     "io": "files",
     "os": "files",
+    "vfs": "files",
     "sys": "stdio",
     "socket": "sockets",
     "machine": "peripherals",

@@ -94,6 +94,41 @@ def os(app, view):
         if hasattr(_os, name):
             setattr(view, name, _reader(getattr(_os, name)))
     view.dupterm = view.dupterm_notify = _no_console
+    vfs(app, view)
+
+
+class _Mount:
+    # What an app has mounted; unmounted when it ends.
+
+    def __init__(self, path):
+        self.path = path
+
+    def close(self):
+        try:
+            _os.umount(self.path)
+        except OSError:  # it is by now
+            pass
+
+
+def _mount(device, path, **options):
+    _os.mount(device, path, **options)
+    loader.kernel.current.own(_Mount(path))
+
+
+def _umount(path):
+    owned = loader.kernel.current.owned
+    for one in owned:
+        if isinstance(one, _Mount) and one.path == path:
+            owned.remove(one)
+            one.close()
+            return
+    raise OSError("umount: {} was not mounted by this app".format(path))
+
+
+def vfs(app, view):
+    """For `import vfs`."""
+    view.mount = _mount
+    view.umount = _umount
 
 
 def _no_console(*_):

@@ -30,6 +30,7 @@ _partial = {}  # app's name -> printed, not yet ended by a newline
 _seq = 0
 _telling = False
 native = builtins.print  # what writes to the console
+_native_input = builtins.input
 output = None  # what apps see as sys.stdout, once one has asked for it
 
 
@@ -86,8 +87,11 @@ def _size(text):
 def _add(name, level, text):
     global _seq, _total
     size = _size(text)
-    if _total + size > pool:
-        _make_room(name, size)
+    most = pool
+    if kernel.short and _total and name != kernel.system.name:  # of memory: they grow no more
+        most = _total
+    if _total + size > most:
+        _make_room(name, size, most)
     _seq += 1
     line = (_seq, port.uptime_ms(), level, name, text)
     _used[name] = _used.get(name, 0) + size
@@ -96,18 +100,18 @@ def _add(name, level, text):
     return line
 
 
-def _make_room(name, size):
+def _make_room(name, size, most):
     # The oldest lines of one app go, down to its share, an eighth of the pool at once: so that
     # a flood looks at all lines but seldom. The writer pays if it is over its share, else the
     # app with the most.
     global _total
-    while lines and _total + size > pool:
+    while lines and _total + size > most:
         if _used.get(name, 0) <= _SHARE:
             for other in _used:
                 if _used[other] > _used.get(name, 0):
                     name = other
         used = _used.get(name, 0)
-        enough = min(_total + size - pool + pool // 8, max(used - _SHARE, 1))
+        enough = min(_total + size - most + pool // 8, max(used - _SHARE, 1))
         freed = count = kept = 0
         for line in lines:
             if freed < enough and line[3] == name:
@@ -178,3 +182,12 @@ def print_(*args, sep=" ", end="\n", file=None):
             app.console.write(text)
         else:
             printed(app, text)
+
+
+def input_(*prompt):
+    """`input` as apps see it: nobody is there to answer."""
+    app = kernel.current
+    if app is None or app.console:
+        return _native_input(*prompt)
+    print_(*prompt, end="")
+    raise EOFError

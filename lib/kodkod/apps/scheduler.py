@@ -20,6 +20,10 @@ def _apply(function, args, _1, _2):
     return function(*args)
 
 
+def _close(thing, _1, _2, _3):
+    thing.close()
+
+
 def _verdict(app, exc, mine):
     # Reason, exit code and text for an app that `exc` ends.
     if isinstance(exc, SystemExit):
@@ -47,6 +51,21 @@ def _unqueue(task):
     task.data = _CancelledError  # so that nobody who kept it wakes it
 
 
+def _cancel(task, count):
+    # What is cancelled is the last of those that await one another; in a circle there is none,
+    # and cancel() would look for it for ever.
+    last = task
+    while isinstance(last.data, core.Task):
+        last = last.data
+        count -= 1
+        if count < 0:
+            _unqueue(task)
+            core._task_queue.push(task)
+            task.data = _CancelledError
+            return
+    task.cancel()
+
+
 class Scheduler:
     """The kernel as services see it, and the loop. `current` is the app that runs now."""
 
@@ -62,6 +81,8 @@ class Scheduler:
         self.back = 0  # 1: the step is over, its task waits for something
         self.error = None  # what the last step raised, until it is dealt with
         self.judged = None  # the app whose exception is being looked at
+        self.short = False  # of memory: apps wait
+        self.upkeep = None  # the task that sees to it
         self.ending = None  # the exit code that `run` returns, once decided
         self.on_idle = None  # called when the last app has ended
         self.next_gid = 0
@@ -110,49 +131,61 @@ class Scheduler:
     def end(self, app, reason, code, text=None, grace_ms=_GRACE_MS):
         """Decide the end of `app`, once; its tasks are cancelled, then all it owns is closed.
         `text`: the traceback, if there is one."""
-        if text:
-            logs.write(app, logs.ERROR, text)
         self.shield += 1
         try:  # first a jump, at which an interrupt comes that was sent before
-            if app.verdict or app is self.system:
-                return
-            try:
-                self._begin_end(app, reason, code, text, grace_ms)
-            except MemoryError:
-                upkeep.give_back()
-                self._begin_end(app, reason, code, text, grace_ms)
+            decided = not app.verdict and app is not self.system
+            if decided:
+                try:
+                    self._begin_end(app, reason, code, text, grace_ms)
+                except MemoryError:
+                    upkeep.give_back(self)
+                    self._begin_end(app, reason, code, text, grace_ms)
         finally:
             self.shield -= 1
-        if code or reason == "runaway":
+        if text:
+            logs.write(app, logs.ERROR, text)
+        if decided and (code or reason == "runaway"):
             registry.close_owned(app)  # its callers learn of a crash at once
 
     def _begin_end(self, app, reason, code, text, grace_ms):
         verdict = reason, code
-        self.task(self.system, self._end(app, grace_ms))
         app.traceback = text
+        self.task(self.system, self._end(app, grace_ms))
         app.verdict = verdict
 
     async def _end(self, app, grace_ms):
+        # Whatever memory there is, it comes to its end: until its tasks are gone, none is taken
+        # that must be had.
+        for task in app.tasks:
+            _cancel(task, len(app.tasks))
+        try:  # its services end with their calls; its own clients it may use to the last
+            registry.close_owned(app, False)
+        except MemoryError:
+            upkeep.give_back(self)
         deadline = ticks_add(ticks_ms(), grace_ms)
-        cancelled = False
+        while app.tasks:
+            left = ticks_diff(deadline, ticks_ms())
+            if left <= 0:
+                break
+            try:
+                await app.changed.wait(left)
+            except MemoryError:
+                upkeep.give_back(self)
+                await core.sleep_ms(1)
+        text = "not ended after {} ms: by force" if app.tasks else None
+        try:  # first, since it ends the calls that its tasks are busy with
+            registry.close_owned(app)
+        except MemoryError:  # once more, then
+            upkeep.give_back(self)
+        self._drop_all(app)
         while app.code is None:
-            try:  # whatever memory there is, it comes to its end
-                if not cancelled:
-                    for task in list(app.tasks):
-                        task.cancel()
-                    cancelled = True
-                    # Its services end with their calls; its own clients it may use to the last.
-                    registry.close_owned(app, False)
-                while app.tasks:
-                    left = ticks_diff(deadline, ticks_ms())
-                    if left <= 0:
-                        text = "not ended after {} ms: by force".format(grace_ms)
-                        logs.write(app, logs.ERROR, text)
-                        break
-                    await app.changed.wait(left)
+            try:
+                if text:
+                    logs.write(app, logs.ERROR, text.format(grace_ms))
+                    text = None
                 self._close_all(app)
             except MemoryError:
-                upkeep.give_back()
+                upkeep.give_back(self)
                 await core.sleep_ms(0)
         app.changed.set()
         if app.on_end:
@@ -160,19 +193,40 @@ class Scheduler:
         if self.on_idle and len(self.apps) == 1:
             self.on_idle()
 
-    def _close_all(self, app):
-        registry.close_owned(app)
+    def _drop_all(self, app):
         app.reason = app.verdict[0]  # it makes no more tasks
         app.limit = _FORCE_MS
         deadline = ticks_add(ticks_ms(), _FORCE_MS)
-        for tasks in (app.tasks, app.background):
-            while tasks:
-                self._drop(app, tasks.popitem()[0], ticks_diff(deadline, ticks_ms()) > 0)
+        self._drop_tasks(app, app.tasks, deadline)
+        self._drop_tasks(app, app.background, deadline)
+
+    def _drop_tasks(self, app, tasks, deadline):
+        for task in tasks:
+            self._drop(app, task, ticks_diff(deadline, ticks_ms()) > 0)
+        tasks.clear()
+
+    def drop(self, app):
+        """Take the tasks that `app` lives by away without a word; its end is to follow. It takes
+        no memory."""
+        app.main = None
+        self._drop_tasks(app, app.tasks, ticks_ms())
+
+    def _close_all(self, app):
+        registry.close_owned(app)
         for entry in list(core._io_queue.map.values()):  # of what could not be waited for
             if (entry[0] or entry[1]).coro[1] is app:
                 core._io_queue._dequeue(entry[2])
-        while app.owned:
-            self._close(app, app.owned.pop())
+        owned = app.owned
+        while owned:
+            thing = owned[-1]
+            try:
+                self.call4(app, _close, thing, None, None, None)
+            except MemoryError:  # it has not even begun
+                raise
+            except Exception:  # it did not end well
+                pass
+            if owned and owned[-1] is thing:
+                owned.pop()
         logs.flush(app)
         # Its parent and whoever else may keep the record, but not what the app was.
         app.modules = app.facades = app.names = app.path = app.main = app.run = None
@@ -189,16 +243,13 @@ class Scheduler:
         if close:  # its `finally` blocks, the kernel's own too
             before = core.cur_task
             core.cur_task = task
-            self._close(app, coro)
+            try:
+                self.call4(app, _close, coro, None, None, None)
+            except Exception:  # it did not even end well
+                pass
             core.cur_task = before
             _unqueue(task)  # it has caught that, and waits again
         self._empty(task)
-
-    def _close(self, app, thing):
-        try:
-            self.call(app, thing.close)
-        except Exception:  # it did not even end well
-            pass
 
     def released(self, app):
         """`app` may have nothing left to live for: no task and no provider."""
@@ -239,10 +290,11 @@ class Scheduler:
             finally:
                 # No jump in here: an interrupt comes at one, and would hit the caller.
                 now = ticks_us()
-                owner.cpu_us += ticks_diff(now, self.began)
-                owner.messages += 1
+                took = ticks_diff(now, self.began)
                 self.began = ticks_add(began, ticks_diff(now, start))
                 self.current = before
+                owner.cpu_us += took
+                owner.messages += 1
                 self.settled[self.guard.fired + back]()
         except BaseException as exc:
             raise exc if owner is before else self._crossing(owner, exc)
@@ -275,14 +327,25 @@ class Scheduler:
                     self.ending = 130  # a person's; on a device it is one that came too late
                 self.current = None
             except BaseException as exc:  # whatever an app has found to make the kernel stumble
-                self._stumbled(exc)
+                try:
+                    self._stumbled(exc)
+                except MemoryError as more:
+                    self._stumbled(more)
         return self.ending
 
     def _stumbled(self, exc):
-        self.current = None
+        error = self.error
+        self.current = self.error = None
         self.shield = 0
-        if isinstance(exc, MemoryError):
-            upkeep.give_back()
+        task = core.cur_task
+        if isinstance(exc, MemoryError):  # in here none is taken
+            upkeep.give_back(self)
+            if not self.back and task.coro[0]:  # what has ended is dealt with once there is some
+                task.coro[0] = True  # it lets go of what it held
+                task.state = None
+                core._task_queue.push(task)
+                task.data = exc if error is None else error
+            return
         self.log_exception(None, exc, "kernel")
         for entry in list(core._io_queue.map.values()):
             app = (entry[0] or entry[1]).coro[1]
@@ -294,7 +357,6 @@ class Scheduler:
                 core._io_queue.remove(entry[0] or entry[1])
                 self.fail(app, exc)
                 return
-        task = core.cur_task
         self.fail(task.coro[1], exc)
         self._forget(task, task.coro[1])
 
@@ -318,6 +380,8 @@ class Scheduler:
             if streams:
                 io.wait_io_event(0)
             task = queue.pop()
+            if self.short and upkeep.hold(self, task):
+                continue
             coro, app = task.coro
             exc = task.data
             core.cur_task = task
@@ -397,7 +461,7 @@ class Scheduler:
         """End `app` for what left one of its steps, handlers or hooks."""
         mine = isinstance(exc, KeyboardInterrupt) and self.guard.is_mine()
         if isinstance(exc, MemoryError):
-            upkeep.give_back()
+            upkeep.give_back(self)
         shield = self.shield
         judged = self.judged
         self.shield = 0

@@ -25,6 +25,12 @@ class _Input(io.IOBase):
 
     readline = read
 
+    def ioctl(self, request, flags):
+        return flags if request == 3 else 0  # poll
+
+    def __iter__(self):
+        return iter(())
+
 
 def _print_exception(exc, file=None):
     _sys.print_exception(exc, logs.output if file is None else file)

@@ -1,17 +1,22 @@
 # Once a second: keeps the accounts small, the watchdog fed and some memory free. When the reserve
-# is touched, apps are stopped, the newest first, until the kernel has it back.
+# is touched, apps wait, and are stopped, the newest first, until the kernel has it back.
 
 import asyncio
 import gc
+from time import ticks_add, ticks_ms
 
 from micropython import const
 
 from kodkod import port
 from kodkod.apps import logs
+from kodkod.channel import wake
 
 PERIOD_MS = 1000
-_RESERVE = const(4096)  # what a failing kernel needs to end an app and say so
+_PIECES = const(4)  # of the reserve: what a failing kernel needs to end an app and say so
+_PIECE = const(1024)  # bytes; there may be no larger block
 LOW = 8192  # bytes; with less than this free, the newest app is stopped
+_GRACE_MS = const(100)  # for its `finally` blocks: the others wait for it
+_HELD_MS = const(1)  # after which the others look again
 
 _reserve = None
 _feed = None  # the watchdog, once it was started
@@ -19,19 +24,19 @@ _feed = None  # the watchdog, once it was started
 
 async def run(kernel):
     """The task of the system that does it, for ever."""
-    global _reserve
-    _reserve = bytearray(_RESERVE)
+    _enough()
     while True:
-        await asyncio.sleep_ms(PERIOD_MS)
+        await asyncio.sleep_ms(0 if kernel.short else PERIOD_MS)
         port.uptime_ms()  # it must be looked at now and then
         if _feed:
             _feed()
-        _account(kernel.apps)
         try:
-            if _reserve is None or gc.mem_free() < 2 * LOW:
+            _account(kernel.apps)
+            if kernel.short or gc.mem_free() < 2 * LOW:
                 await _relieve(kernel)
         except MemoryError:  # not even to say so: the next round goes on
-            give_back()
+            give_back(kernel)
+            _drop_newest(kernel)
 
 
 def watch(ms):
@@ -47,10 +52,29 @@ def _account(apps):
             app.cpu_us %= 1000000
 
 
-def give_back():
-    """There is no memory: the kernel gets its reserve."""
+def give_back(kernel):
+    """There is no memory: the kernel gets its reserve, and until there is another no app that
+    is not ending makes a step, lest it takes that, too."""
     global _reserve
     _reserve = None
+    kernel.short = True
+    if kernel.upkeep is not asyncio.core.cur_task:
+        wake(kernel.upkeep)
+
+
+def _is_app(kernel, app):
+    return app is not kernel.system and ":" not in app.name  # that is somebody's link
+
+
+def hold(kernel, task):
+    """Whether `task`, whose step it is, is to wait until there is memory; it is queued again."""
+    app = task.coro[1]
+    if app.verdict or not _is_app(kernel, app):
+        return False
+    data = task.data
+    asyncio.core._task_queue.push(task, ticks_add(ticks_ms(), _HELD_MS))
+    task.data = data
+    return True
 
 
 def _free():
@@ -58,20 +82,43 @@ def _free():
     return gc.mem_free()
 
 
-async def _relieve(kernel):
+def _enough():
+    # Whether the reserve is whole, and some memory free beside it.
     global _reserve
-    before = _free()
-    while before < LOW + (0 if _reserve else _RESERVE):
-        give_back()
-        apps = [app for app in kernel.apps if app is not kernel.system and ":" not in app.name]
-        if not apps:
+    if _reserve is None:
+        try:
+            _reserve = [bytearray(_PIECE) for _ in range(_PIECES)]
+        except MemoryError:
+            return False
+    return _free() >= LOW
+
+
+def _drop_newest(kernel):
+    # There may be none left for the end of an app. This takes none, and what it lets go is some.
+    apps = kernel.apps
+    n = len(apps)
+    while n > 1:
+        n -= 1
+        if apps[n].main is not None and _is_app(kernel, apps[n]):
+            kernel.drop(apps[n])
+            return
+    port.reset_now()  # nobody is left whom that would disturb
+
+
+async def _relieve(kernel):
+    while True:
+        apps = [app for app in kernel.apps if _is_app(kernel, app)]
+        dropped = [app for app in apps if app.main is None]
+        if (_enough() and not dropped) or not apps:
             break
-        app = apps[-1]
-        kernel.end(app, "memory", 1, "stopped: {} B of memory were free".format(before))
+        give_back(kernel)
+        # First those that are ending: it may be enough.
+        app = (dropped or [app for app in apps if app.verdict] or apps)[-1]
+        before = _free()
+        text = "stopped: {} B of memory were free".format(before)
+        kernel.end(app, "memory", 1, None if app.verdict else text, _GRACE_MS)
         await app.wait()
         free = _free()
         text = "memory: '{}' gave back {} B, {} B are free"
         logs.write(kernel.system, logs.WARNING, text.format(app.name, free - before, free))
-        before = free
-    if _reserve is None and before >= LOW + _RESERVE:
-        _reserve = bytearray(_RESERVE)
+    kernel.short = False

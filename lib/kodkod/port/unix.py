@@ -156,8 +156,16 @@ def _find_pending():
 def _watch():
     # No memory for this thread: this port's collector does not stop the other threads, so one
     # that began here would take for garbage what the main thread moves about meanwhile.
-    global _asked
     micropython.heap_lock()
+    while _guard:
+        try:
+            _keep_looking()
+        except KeyboardInterrupt:  # a busy system gives this thread what was for the main one
+            pass
+
+
+def _keep_looking():
+    global _asked
     late = 0
     while _guard:
         time.sleep_ms(_TICK_MS)
@@ -170,9 +178,9 @@ def _watch():
             continue
         late += 1
         if late > 2 and _sleeps():
-            late = -20
+            late = -100  # it may take its time, and the next must not come with it
             _signal(guard)
-        elif not _asked and not _is_pending():
+        elif late > 0 and not _asked and not _is_pending():
             try:
                 micropython.schedule(_look, guard)
                 _asked = True

@@ -1,6 +1,6 @@
 # The form of the system's services: methods go by name, and are loaded while they have clients.
 
-from kodkod.apps import upkeep
+from kodkod.apps import logs, upkeep
 from kodkod.borrow import borrow
 from kodkod.errors import RemoteError, UnknownMethod
 from kodkod.services import ServiceProvider, ServiceSelector
@@ -52,5 +52,5 @@ async def _finished(work):
 
 def _no_memory():
     # The system goes on, whatever it could not do; an app would end.
-    upkeep.give_back()
+    upkeep.give_back(logs.kernel)
     raise RemoteError(_NO_MEMORY, "MemoryError")

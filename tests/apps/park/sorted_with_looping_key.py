@@ -1,0 +1,7 @@
+# ends: runaway
+def key(n):
+    while True:
+        pass
+
+
+sorted([2, 1], key=key)

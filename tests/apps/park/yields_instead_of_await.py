@@ -1,0 +1,8 @@
+# stop after: 60
+# ends: stopped
+import asyncio
+
+
+def main():
+    while True:
+        yield
