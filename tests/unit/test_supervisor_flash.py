@@ -309,18 +309,18 @@ def test_an_image_that_nobody_names_is_gone_after_a_while():
         async def body(s):
             upload(s.store, NEW, 500)
             id = digest(NEW)
-            s.hold(id)
+            switch.hold(s, id)
             switch.sweep(s)
             assert s.store.has(id)
             await until(lambda: not s.store.has(id))
             assert s.held == []
             clean(ROOT)
 
-        supervisor.HELD_MS, before = 30, supervisor.HELD_MS
+        switch.HELD_MS, before = 30, switch.HELD_MS
         try:
             device.run(body)
         finally:
-            supervisor.HELD_MS = before
+            switch.HELD_MS = before
 
 
 def short_of_memory(function, times):
@@ -370,10 +370,10 @@ def test_one_that_came_again_is_held_as_long_as_if_it_had_not_been_there_before(
         async def body(s):
             upload(s.store, NEW, 500)
             id = digest(NEW)
-            s.hold(id)
+            switch.hold(s, id)
             await asyncio.sleep_ms(20)
             switch.release(s, id)  # it was installed, and is uninstalled by now
-            s.hold(id)
+            switch.hold(s, id)
             upload(s.store, TRIAL, 500)
             while s.store.has(digest(TRIAL)):  # until what the first one was held for is over
                 await asyncio.sleep_ms(1)
@@ -381,11 +381,11 @@ def test_one_that_came_again_is_held_as_long_as_if_it_had_not_been_there_before(
             await until(lambda: not s.store.has(id))
             clean(ROOT)
 
-        supervisor.HELD_MS, before = 200, supervisor.HELD_MS
+        switch.HELD_MS, before = 200, switch.HELD_MS
         try:
             device.run(body)
         finally:
-            supervisor.HELD_MS = before
+            switch.HELD_MS = before
 
 
 def test_a_stop_during_probation_does_not_keep_it_from_ending():

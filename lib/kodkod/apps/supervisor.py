@@ -12,7 +12,6 @@ from kodkod.channel import Signal
 from kodkod.errors import AppNotFound
 
 BACKOFF_MS = 1000  # before the first restart, doubling; tests make it shorter
-HELD_MS = 30000  # at least, that an image waits for its installation; tests make it shorter
 _BACKOFF_MAX_MS = const(60000)
 _FAILURES = const(5)  # more than these within _WINDOW_MS of running time: given up
 _WINDOW_MS = const(60000)
@@ -56,7 +55,7 @@ class Supervisor:
         self.catalog = Borrowed("kodkod.storage.catalog", "Catalog", port.ROOT)
         self.slots = {}
         self.held = []  # (id, until uptime_ms) of images that were received, not yet named
-        self._holds = False
+        self.holds = False  # a task will let them go
         self.safe_mode = None  # why no app was started, if so
         self.lock = asyncio.Lock()  # one change at a time
 
@@ -141,7 +140,7 @@ class Supervisor:
         try:
             self._decide(slot, app, ran)
         except MemoryError:  # in a while there may be more
-            self._set_timer(slot, BACKOFF_MS, lambda slot: self._settle(slot, app, ran))
+            self._set_timer(slot, BACKOFF_MS, self._settle, app, ran)
 
     def _decide(self, slot, app, ran):
         policy = slot.setting("restart", "on-failure")
@@ -182,13 +181,8 @@ class Supervisor:
         self.kernel.log(slot.app, logs.WARNING, "stopped: its timeout has passed")
         self.kernel.end(slot.app, "stopped", 0)
 
-    def _set_timer(self, slot, delay, action):
-        slot.timer = self.kernel.task(self.kernel.system, self._later(slot, delay, action))
-
-    async def _later(self, slot, delay, action):
-        await asyncio.sleep_ms(delay)
-        slot.timer = None
-        action(slot)
+    def _set_timer(self, slot, delay, action, *args):
+        slot.timer = self.later(delay, action, slot, *args)
 
     def cancel_timer(self, slot):
         """Whatever was to happen to it after a time does not."""
@@ -196,34 +190,17 @@ class Supervisor:
         if timer and timer is not asyncio.current_task():
             timer.cancel()
 
-    # What waits is here: a task of a module that is borrowed would keep that one loaded.
+    def later(self, delay, action, *args):
+        """A task that calls `action(*args)` after `delay` ms. One that does so itself would keep
+        a module loaded that is borrowed: `action` is then the name of a function of switch."""
+        return self.kernel.task(self.kernel.system, self._later(delay, action, args))
 
-    def hold(self, image):
-        """An image is here: it is kept for a while, since its installation may come."""
-        self.held.append((image, port.uptime_ms() + HELD_MS))
-        if not self._holds:
-            self._holds = True
-            self.kernel.task(self.kernel.system, self._let_go())
-
-    async def _let_go(self):
-        held = self.held
-        while held:
-            await asyncio.sleep_ms(HELD_MS)
-            now = port.uptime_ms()
-            held[:] = [one for one in held if one[1] > now]
-            self.switch().sweep(self)
-        self._holds = False
-
-    def on_trial(self, slot, delay):
-        """The slot's probation is passed after `delay` ms, unless it is judged before."""
-        if slot.trial:
-            slot.trial.cancel()  # of the version that this one replaces
-        slot.trial = self.kernel.task(self.kernel.system, self._pass(slot, delay))
-
-    async def _pass(self, slot, delay):
+    async def _later(self, delay, action, args):
         await asyncio.sleep_ms(delay)
-        slot.trial = None
-        self.switch().judge(self, slot, "")
+        if isinstance(action, str):
+            getattr(self.switch(), action)(self, *args)
+        else:
+            action(*args)
 
     def put(self, slot, **changes):
         """Write a changed record of the slot."""

@@ -10,6 +10,7 @@ from kodkod.apps.supervisor import Slot
 from kodkod.channel import Signal
 from kodkod.errors import AppNotFound
 
+HELD_MS = 30000  # at least, that an image waits for its installation; tests make it shorter
 _PROBATION_MS = const(10000)
 
 
@@ -86,7 +87,7 @@ async def _install(supervisor, name, image, settings, defaults, trial):
     else:
         slot = supervisor.slots[name] = Slot(name, record)
     if probation:
-        supervisor.on_trial(slot, probation)
+        _try(supervisor, slot, probation)
     supervisor.start(slot)
     sweep(supervisor)
     result["probation_ms"] = probation
@@ -178,6 +179,27 @@ def needed(supervisor):
     return ids
 
 
+def hold(supervisor, image):
+    """An image is here: it is kept for a while, since its installation may come."""
+    now = port.uptime_ms()
+    held = supervisor.held
+    held.append((image, now + HELD_MS))
+    if not supervisor.holds or held[0][1] < now:  # or that failed, for want of memory
+        supervisor.holds = True
+        supervisor.later(HELD_MS, "let_go")
+
+
+def let_go(supervisor):
+    """Images whose time has passed are not waited for any more."""
+    now = port.uptime_ms()
+    held = supervisor.held
+    held[:] = [one for one in held if one[1] > now]
+    supervisor.holds = bool(held)
+    if held:
+        supervisor.later(HELD_MS, "let_go")
+    sweep(supervisor)
+
+
 def release(supervisor, image):
     """What one upload of `image` was held for is there."""
     for one in supervisor.held:
@@ -197,6 +219,18 @@ def sweep(supervisor):
 # Probation
 
 
+def _try(supervisor, slot, delay):
+    if slot.trial:
+        slot.trial.cancel()  # of the version that this one replaces
+    slot.trial = supervisor.later(delay, "passed", slot)
+
+
+def passed(supervisor, slot):
+    """The time of its probation is over."""
+    slot.trial = None
+    judge(supervisor, slot, "")
+
+
 def resume(supervisor, slot):
     """A boot found a version on probation: after a crash of the device it is condemned, else it
     has one more trial."""
@@ -204,7 +238,7 @@ def resume(supervisor, slot):
         judge(supervisor, slot, "the device restarted during its probation")
     else:
         _put_anyway(supervisor, slot, probation=2)
-        supervisor.on_trial(slot, slot.setting("probation_ms", _PROBATION_MS))
+        _try(supervisor, slot, slot.setting("probation_ms", _PROBATION_MS))
 
 
 def judge(supervisor, slot, fault):

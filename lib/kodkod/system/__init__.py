@@ -12,10 +12,12 @@ def main():
 
 def start():
     """What is to be run: (kernel, console)."""
+    from kodkod.apps import loader
     from kodkod.borrow import forget
     from kodkod.system import boot
 
     started = boot.start()
+    loader.replaced.clear()  # they stay for as long as the device is up
     for name in ("system.boot", "system.settings", "apps.startup", "apps.begin"):
         forget("kodkod." + name)
     return started

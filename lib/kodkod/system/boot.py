@@ -43,12 +43,14 @@ async def _boot(kernel, config):
     trouble.note("")
     supervisor.safe_mode = _why_safe()
     kernel.task(kernel.system, trouble.wait())
-    kernel.task(kernel.system, _serve(kernel, config))
-    if supervisor.safe_mode:
-        text = "safe mode, no app is started: " + supervisor.safe_mode
-        logs.write(kernel.system, logs.ERROR, text)
-    else:
-        await startup.start(supervisor)
+    try:
+        if supervisor.safe_mode:
+            text = "safe mode, no app is started: " + supervisor.safe_mode
+            logs.write(kernel.system, logs.ERROR, text)
+        else:
+            await startup.start(supervisor)
+    finally:  # the network after the apps, and whatever became of them
+        kernel.task(kernel.system, _serve(kernel, config))
 
 
 def _why_safe():

@@ -24,7 +24,8 @@ class Upload(ServiceResource):
     def commit(self):
         """All pieces are there: verify."""
         self.staging.commit()
-        self.methods.supervisor.hold(self.image)
+        supervisor = self.methods.supervisor
+        supervisor.switch().hold(supervisor, self.image)
 
     def on_closed(self):
         if self.staging:
@@ -33,7 +34,8 @@ class Upload(ServiceResource):
 
 def upload(methods, client, image, size):
     """The resource that takes the pieces, or None when the image is there."""
-    if methods.supervisor.store.has(image):
-        methods.supervisor.hold(image)
+    supervisor = methods.supervisor
+    if supervisor.store.has(image):
+        supervisor.switch().hold(supervisor, image)
         return None
     return Upload(methods, client, image, size)
