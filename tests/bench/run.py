@@ -14,6 +14,7 @@ from pathlib import Path
 
 from kod import micropython
 
+_LONGEST_S = 300  # a part that fails may leave an app that goes on for ever
 HERE = Path(__file__).resolve().parent
 LIB = HERE.parents[1] / "lib"
 DEVICE = {
@@ -38,7 +39,9 @@ def main() -> int:
         else:
             program, *arguments = HOST[part]
             command = [sys.executable, str(HERE / program)]
-        if subprocess.run([*command, *arguments], env=environment).returncode:
+        try:
+            subprocess.run([*command, *arguments], env=environment, check=True, timeout=_LONGEST_S)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
             failed.append(part)
     if failed:
         print(f"\nnot measured: {', '.join(failed)}", file=sys.stderr)

@@ -114,6 +114,19 @@ async def test_a_radio_without_memory_is_asked_again_and_the_log_says_why():
         assert lab.said[0] == "does not get into network 'home': Wifi Internal State Error"
 
 
+async def test_the_radio_takes_its_memory_before_it_joins_anything():
+    for refusals in (0, 1):
+        radio = FakeRadio({"home": "secret"})
+        radio.no_memory = refusals
+        early = Wifi({"name": "lab", "port": 9190, "wifi": [["home", "secret"]]}, lambda: radio)
+        early.prepare()
+        assert (radio.is_active, radio.tried) == (not refusals, [])
+    radio = FakeRadio({"home": "secret"})
+    unwanted = Wifi({"name": "lab", "port": 9190, "wifi": []}, lambda: radio)
+    unwanted.prepare()
+    assert (radio.is_active, unwanted.radio) == (False, None)
+
+
 async def test_without_a_known_network_the_radio_is_left_alone():
     radio = FakeRadio({"home": "secret"})
     async with Lab([], radio) as lab:

@@ -43,6 +43,7 @@ async def _boot(kernel, config):
     trouble.note("")
     supervisor.safe_mode = _why_safe()
     kernel.task(kernel.system, trouble.wait())
+    wifi = _wifi(config)
     try:
         if supervisor.safe_mode:
             text = "safe mode, no app is started: " + supervisor.safe_mode
@@ -50,7 +51,7 @@ async def _boot(kernel, config):
         else:
             await startup.start(supervisor)
     finally:  # the network after the apps, and whatever became of them
-        kernel.task(kernel.system, _serve(kernel, config))
+        kernel.task(kernel.system, _serve(kernel, config, wifi))
 
 
 def _why_safe():
@@ -65,14 +66,19 @@ def _why_safe():
     return text + (", the last while starting '{}'".format(starting) if starting else "")
 
 
-async def _serve(kernel, config):
-    print(config["name"], "({}) is up".format(config["id"]))
-    wifi = None
+def _wifi(config):
     make_radio = port.radio(config["name"])
     if make_radio:
         from kodkod.system.wifi import Wifi
 
         wifi = Wifi(config, make_radio)
+        wifi.prepare()
+        return wifi
+
+
+async def _serve(kernel, config, wifi):
+    print(config["name"], "({}) is up".format(config["id"]))
+    if wifi:
         kernel.task(kernel.system, wifi.run())
     SystemProvider("network", 4, config, wifi).install()
     key = bytes.fromhex(config["key"])

@@ -36,6 +36,16 @@ class Wifi:
         """Tell the log."""
         print(self.settings["name"], text)
 
+    def prepare(self):
+        """Switch the radio on if there is a network to join: it takes its memory before apps
+        take that. What fails now is tried again when it joins."""
+        if self.settings["wifi"]:
+            try:
+                self.radio = self.make_radio()
+                self.radio.active(True)
+            except (OSError, RuntimeError):
+                pass
+
     async def run(self):
         """Keep the device in one of its known networks, for ever."""
         pause = _PAUSE_MS
