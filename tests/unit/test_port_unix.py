@@ -79,3 +79,37 @@ def test_the_thread_of_the_guard_never_collects_what_the_main_thread_moves_about
             assert [one[0] for one in here] == list(range(COUNT))
     finally:
         unix.guard_stop()
+
+
+class Quick:
+    """`micropython` for the port, when the main thread looks before schedule() returns."""
+
+    @staticmethod
+    def schedule(function, argument):
+        function(argument)
+
+
+class AlwaysLate:
+    ticks = fires = 0
+
+    def late(self):
+        self.ticks += 1
+        if self.ticks == 10:
+            unix._guard = None
+        return True
+
+    def fire(self):
+        self.fires += 1
+        return False
+
+
+def test_a_main_thread_that_looks_at_once_is_asked_again_the_next_time():
+    guard = AlwaysLate()
+    unix._pending = unix._find_pending()
+    unix.micropython, unix._guard, before = Quick, guard, unix.micropython
+    try:
+        unix._keep_looking()
+    finally:
+        unix.micropython = before
+        unix._guard = None
+    assert guard.fires > 2, guard.fires

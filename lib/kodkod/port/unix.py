@@ -154,6 +154,7 @@ def _find_pending():
 
 
 def _watch():
+    global _asked
     # No memory for this thread: this port's collector does not stop the other threads, so one
     # that began here would take for garbage what the main thread moves about meanwhile.
     micropython.heap_lock()
@@ -161,7 +162,7 @@ def _watch():
         try:
             _keep_looking()
         except KeyboardInterrupt:  # a busy system gives this thread what was for the main one
-            pass
+            _asked = False
 
 
 def _keep_looking():
@@ -181,11 +182,11 @@ def _keep_looking():
             late = -100  # it may take its time, and the next must not come with it
             _signal(guard)
         elif late > 0 and not _asked and not _is_pending():
+            _asked = True  # before it is: the main thread may look at once, and says so in here
             try:
                 micropython.schedule(_look, guard)
-                _asked = True
             except RuntimeError:  # the queue is full: at the next tick
-                pass
+                _asked = False
 
 
 def _look(guard):
