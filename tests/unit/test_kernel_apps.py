@@ -639,3 +639,52 @@ def test_the_kernel_can_run_again():
 
     asyncio.run(plain())
     assert ran
+
+
+@kernel_test
+async def test_a_task_that_awaits_itself_round_others_or_not_is_an_error_and_no_hang(kernel):
+    async def circle(count, cancelled):
+        tasks = []
+
+        async def awaits(n):
+            await asyncio.sleep_ms(1)
+            await tasks[n % count]
+
+        for n in range(count):
+            tasks.append(asyncio.create_task(awaits(n + 1)))
+        await asyncio.sleep_ms(5)
+        if cancelled:
+            tasks[0].cancel()
+        await tasks[0]
+
+    for count in (1, 2, 5):
+        for cancelled in (False, True):
+            app = started(kernel, circle, count, cancelled)
+            await ended(app, "failed")
+            assert "RuntimeError: the task awaits itself" in app.traceback
+
+    async def itself():
+        await asyncio.wait_for(asyncio.current_task(), 0.01)
+
+    app = started(kernel, itself)
+    await app.wait()
+    whole(kernel)
+
+
+@kernel_test
+async def test_tasks_may_await_one_another_and_one_of_them_from_several_sides(kernel):
+    async def answer():
+        await asyncio.sleep_ms(5)
+        return 3
+
+    async def passes_on(task):
+        return await task
+
+    async def main():
+        first = asyncio.create_task(answer())
+        second = asyncio.create_task(passes_on(first))
+        third = asyncio.create_task(passes_on(second))
+        fourth = asyncio.create_task(passes_on(first))
+        assert [await task for task in (third, fourth, first, second)] == [3, 3, 3, 3]
+
+    await ended(started(kernel, main), "ended")

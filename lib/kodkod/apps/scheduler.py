@@ -51,19 +51,17 @@ def _unqueue(task):
     task.data = _CancelledError  # so that nobody who kept it wakes it
 
 
-def _cancel(task, count):
-    # What is cancelled is the last of those that await one another; in a circle there is none,
-    # and cancel() would look for it for ever.
-    last = task
-    while isinstance(last.data, core.Task):
-        last = last.data
-        count -= 1
-        if count < 0:
+def _untie(task):
+    # One that awaits itself, round however many others, would do so for ever, and to cancel it
+    # would be to look for the last of them for ever: in C, where nothing can be interrupted.
+    last = task.data
+    while isinstance(last, core.Task):
+        if last is task:
             _unqueue(task)
             core._task_queue.push(task)
-            task.data = _CancelledError
+            task.data = RuntimeError("the task awaits itself")
             return
-    task.cancel()
+        last = last.data
 
 
 class Scheduler:
@@ -157,7 +155,7 @@ class Scheduler:
         # Whatever memory there is, it comes to its end: until its tasks are gone, none is taken
         # that must be had.
         for task in app.tasks:
-            _cancel(task, len(app.tasks))
+            task.cancel()
         try:  # its services end with their calls; its own clients it may use to the last
             registry.close_owned(app, False)
         except MemoryError:
@@ -406,6 +404,8 @@ class Scheduler:
             settled[guard.fired + self.back]()
             now = ticks_us()
             app.cpu_us += ticks_diff(now, self.began)
+            if task.data is not None:
+                _untie(task)
 
     def _finished(self):
         # The step's task ended with `error`: tell who awaits it, or else fail its app.

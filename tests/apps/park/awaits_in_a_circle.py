@@ -1,6 +1,5 @@
-# Two tasks that await each other, and one that awaits itself.
-# stop after: 60
-# ends: stopped
+# Two tasks that await each other, and one that awaits itself: that is an error, and no hang.
+# ends: failed
 import asyncio
 
 tasks = []
