@@ -688,4 +688,4 @@ async def test_tasks_may_await_one_another_and_one_of_them_from_several_sides(ke
         for task in third, fourth, first, second:
             assert await task == 3
 
-    await ended(started(kernel, main), "ended")
+    assert await started(kernel, main).wait() == 0
