@@ -67,7 +67,9 @@ def find(selector, owner):
     if denied:
         raise errors.Denied(f"{owner.name} may not open {denied}: see its permissions")
     if seen:
-        raise errors.VersionMismatch(f"{uuid}: {major}.{selector.minor} wanted, there is{seen}")
+        raise errors.VersionMismatch(
+            f"{uuid}: {major}.{selector.minor} wanted, there is{seen}: update one side"
+        )
     raise errors.ServiceNotFound(f"no provider of {uuid}: does its app run?")
 
 

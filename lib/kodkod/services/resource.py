@@ -16,7 +16,9 @@ class ServiceResource:
     def __init__(self, provider, client, notifiable=False):
         session = provider.sessions_.get(client)
         if session is None:
-            raise errors.ResourceClosed(f"{provider.name}: client {client} is closed")
+            raise errors.ResourceClosed(
+                f"{provider.name}: client {client} is closed: it gets none"
+            )
         number = provider.next_handle_
         provider.next_handle_ = (number + 1) & 0x1FFFFFFF
         self.handle = number = number << 1 | bool(notifiable)
