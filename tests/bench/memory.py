@@ -32,7 +32,7 @@ print("words", 4 if sys.maxsize < 1 << 32 else 8)
 for name in sys.argv[2:]:
     __import__(name)
     if name == "kodkod.system.boot":
-        for done in ("system.boot", "system.settings", "apps.startup", "apps.begin"):
+        for done in sys.modules["kodkod.system"].BOOT:
             sys.modules["kodkod.borrow"].forget("kodkod." + done)
     gc.collect()
     print(name, gc.mem_alloc() - before)

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from kod import Device, simulated
+from kod.cli import main
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -39,6 +41,18 @@ def until(condition: Callable[[], object], seconds: float = 20, what: str = "") 
         assert time.monotonic() < deadline, what or "it did not happen in time"
         time.sleep(0.02)
     return value
+
+
+def in_process(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """`kod` in this process: what it does is the same, a start is saved."""
+
+    def run(*arguments: object, code: int = 0) -> Result:
+        got = main([str(one) for one in arguments])
+        result = Result(got, *capsys.readouterr())
+        assert got == code, result
+        return result
+
+    return run
 
 
 class SimulatedDevice:

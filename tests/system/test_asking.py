@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from kod import Device
 from kod.build import cache
-from kod.cli import main
-from simulated_device import Result, SimulatedDevice, until
+from simulated_device import Result, SimulatedDevice, in_process, until
 from test_watch import Watch, save_by_rename
 
 App = Callable[[str, str], Path]
@@ -30,14 +29,7 @@ def kod(
 ) -> Iterator[Kod]:
     """`kod` on the device, in this process, that remembers no answers of other tests."""
     monkeypatch.setattr(cache, "folder", lambda kind: tmp_path / "cache" / kind)
-
-    def run(*arguments: object, code: int = 0) -> Result:
-        got = main([str(one) for one in arguments])
-        result = Result(got, *capsys.readouterr())
-        assert got == code, result
-        return result
-
-    yield run
+    yield in_process(capsys)
     bench.clean()
 
 

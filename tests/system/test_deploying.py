@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from kod.build import read_image
 from kod.build.image import make_image
-from kod.cli import main
-from simulated_device import Result, SimulatedDevice, until
+from simulated_device import Result, SimulatedDevice, in_process, until
 
 App = Callable[[str, str], Path]
 
@@ -38,15 +37,8 @@ Kod = Callable[..., Result]
 
 @pytest.fixture
 def kod(bench: SimulatedDevice, capsys: pytest.CaptureFixture[str]) -> Iterator[Kod]:
-    """`kod` on the device, in this process: what it does is the same, a start is saved."""
-
-    def run(*arguments: object, code: int = 0) -> Result:
-        got = main([str(one) for one in arguments])
-        result = Result(got, *capsys.readouterr())
-        assert got == code, result
-        return result
-
-    yield run
+    """`kod` on the device, in this process."""
+    yield in_process(capsys)
     with bench.connect() as device:
         for record in device.list():
             device.uninstall(record["name"])

@@ -4,17 +4,17 @@
 import asyncio
 from time import ticks_diff, ticks_ms
 
+import owners
 from harness import raises
 from kernel_lab import ended, heap, kernel_test, log, settle, started
 from kodkod import errors
 from kodkod.services import (
     ServiceClient,
     ServiceProvider,
-    ServiceResource,
-    ServiceResourceProxy,
     ServiceSelector,
     registry,
 )
+from owners import Resource
 
 SELECTOR = ServiceSelector("ended", 1, 0)
 APPS = 20
@@ -49,23 +49,7 @@ class Provider(ServiceProvider):
         self.events.append("client closed")
 
 
-class Resource(ServiceResource):
-    def __init__(self, provider, client):
-        super().__init__(provider, client, notifiable=True)
-        self.provider = provider
-
-    def on_closed(self):
-        self.provider.events.append("resource closed")
-
-
-class Proxy(ServiceResourceProxy):
-    def __init__(self, client, handle):
-        self.got = []
-        super().__init__(client, handle)
-
-    def on_notified(self, value):
-        self.got.append(value)
-
+class Proxy(owners.Proxy):
     def on_closed(self, reason):
         self.got.append(reason)
 

@@ -303,6 +303,15 @@ def test_an_image_that_lies_about_its_entry_or_settings_is_refused_and_what_runs
         device.run(body)
 
 
+def run_held_for(ms, device, body):
+    """Run `body`, with images that wait for their installation no longer than that."""
+    switch.HELD_MS, before = ms, switch.HELD_MS
+    try:
+        device.run(body)
+    finally:
+        switch.HELD_MS = before
+
+
 def test_an_image_that_nobody_names_is_gone_after_a_while():
     with Device() as device:
 
@@ -316,11 +325,7 @@ def test_an_image_that_nobody_names_is_gone_after_a_while():
             assert s.held == []
             clean(ROOT)
 
-        switch.HELD_MS, before = 30, switch.HELD_MS
-        try:
-            device.run(body)
-        finally:
-            switch.HELD_MS = before
+        run_held_for(30, device, body)
 
 
 def short_of_memory(function, times):
@@ -341,8 +346,7 @@ def test_want_of_memory_delays_the_judgement_of_a_new_version_and_loses_it_not()
 
         async def body(s):
             record = s.slot("clock").record
-            judging = install_trial(s, {"probation_ms": 5000})
-            await judging
+            await install_trial(s, {"probation_ms": 5000})
             s.switch = short_of_memory(s.switch, 2)
             s.slot("clock").app.kernel.end(s.slot("clock").app, "failed", 1, "as the test has it")
             await until(lambda: s.slot("clock").record["id"] == record["id"])
@@ -381,11 +385,7 @@ def test_one_that_came_again_is_held_as_long_as_if_it_had_not_been_there_before(
             await until(lambda: not s.store.has(id))
             clean(ROOT)
 
-        switch.HELD_MS, before = 200, switch.HELD_MS
-        try:
-            device.run(body)
-        finally:
-            switch.HELD_MS = before
+        run_held_for(200, device, body)
 
 
 def test_a_stop_during_probation_does_not_keep_it_from_ending():

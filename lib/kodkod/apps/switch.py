@@ -1,6 +1,6 @@
 # Changing what is installed: a name is switched to a new version, which is then on probation.
 # The old version stays until the new one is proved. Nothing is deleted first.
-
+# What a hand does, start, stop and restart, is here as well: both are rare.
 
 from micropython import const
 
@@ -121,11 +121,7 @@ def make_room(supervisor, name):
 async def _make_room(supervisor, slot):
     await _halt(supervisor, slot)
     image = slot.record["id"]
-    others = [app.image for app in supervisor.kernel.apps] + [one[0] for one in supervisor.held]
-    for other in supervisor.slots.values():
-        if other is not slot:
-            others += other.record["id"], other.record["previous"]
-    if image not in others and supervisor.store.has(image):
+    if image not in needed(supervisor, slot) and supervisor.store.has(image):
         supervisor.store.remove(image)
 
 
@@ -170,12 +166,13 @@ async def restart(supervisor, slot):
 # What lies there
 
 
-def needed(supervisor):
-    """Ids of the images that something installed, running or arriving needs."""
+def needed(supervisor, but=None):
+    """Ids of the images that something installed, running or arriving needs: all but one slot."""
     ids = {one[0] for one in supervisor.held}
     ids.update([app.image for app in supervisor.kernel.apps])
     for slot in supervisor.slots.values():
-        ids.update((slot.record["id"], slot.record["previous"]))
+        if slot is not but:
+            ids.update((slot.record["id"], slot.record["previous"]))
     return ids
 
 

@@ -1,5 +1,7 @@
 # The device. Booting is loaded for itself, and goes when it is done.
 
+BOOT = ("system.boot", "system.settings", "apps.startup", "apps.begin")  # leave once it is done
+
 
 def main():
     """Run the device; returns only when the kernel is told to end, with its exit code."""
@@ -18,6 +20,6 @@ def start():
 
     started = boot.start()
     loader.replaced.clear()  # they stay for as long as the device is up
-    for name in ("system.boot", "system.settings", "apps.startup", "apps.begin"):
+    for name in BOOT:
         forget("kodkod." + name)
     return started

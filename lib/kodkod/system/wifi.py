@@ -41,10 +41,14 @@ class Wifi:
         take that. What fails now is tried again when it joins."""
         if self.settings["wifi"]:
             try:
-                self.radio = self.make_radio()
-                self.radio.active(True)
+                self._switch_on()
             except (OSError, RuntimeError):
                 pass
+
+    def _switch_on(self):
+        if not self.radio:
+            self.radio = self.make_radio()
+        self.radio.active(True)
 
     async def run(self):
         """Keep the device in one of its known networks, for ever."""
@@ -67,9 +71,7 @@ class Wifi:
         # Returns why it is not in the network, or None.
         self.ssid = ssid
         try:
-            if not self.radio:
-                self.radio = self.make_radio()
-            self.radio.active(True)
+            self._switch_on()
             self.radio.connect(ssid, password or None)
             for _ in range(JOIN_LOOKS):
                 if self.radio.isconnected():
