@@ -87,9 +87,7 @@ def _size(text):
 def _add(name, level, text):
     global _seq, _total
     size = _size(text)
-    most = pool
-    if kernel.short and _total and name != kernel.system.name:  # of memory: they grow no more
-        most = _total
+    most = _total if kernel.short and _total else pool  # without memory they grow no more
     if _total + size > most:
         _make_room(name, size, most)
     _seq += 1

@@ -119,6 +119,7 @@ async def _relieve(kernel):
         kernel.end(app, "memory", 1, None if app.verdict else text, _GRACE_MS)
         await app.wait()
         free = _free()
+        kernel.short = not _enough()  # with some again, this line takes the place of no other
         text = "memory: '{}' gave back {} B, {} B are free"
         logs.write(kernel.system, logs.WARNING, text.format(app.name, free - before, free))
     kernel.short = False
