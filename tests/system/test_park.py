@@ -28,6 +28,10 @@ HARDWARE = [name for name in PARK if "# hardware" in (PARK_FOLDER / f"{name}.py"
 HOST = [name for name in PARK if name not in (LAST, *HARDWARE)]
 # On fakes of an ESP32's hardware; what waits in a C call of this computer cannot be there.
 LANE = [name for name in PARK if name not in (LAST, "sleeps", "waits_for_a_socket")]
+# Where interrupts are scheduled (firmware 1.29 and later), those that are to be interrupted.
+SCHEDULED = [
+    name for name in LANE if "# ends: runaway" in (PARK_FOLDER / f"{name}.py").read_text()
+]
 Answers = dict[str, dict[str, Any]]
 
 
@@ -86,6 +90,11 @@ def lane() -> Answers:
     return whole_park("lane", *LANE, rounds=ROUNDS if DEEP else 1)
 
 
+@pytest.fixture(scope="module")
+def lane29() -> Answers:
+    return whole_park("lane29", *SCHEDULED, rounds=ROUNDS if DEEP else 1)
+
+
 def check(answers: Answers, name: str) -> None:
     assert name in answers, "the device has died before or meanwhile"
     answer = answers[name]
@@ -109,6 +118,11 @@ def test_harms_nobody_else(park: Answers, name: str) -> None:
 @pytest.mark.parametrize("name", LANE)
 def test_harms_nobody_else_on_an_esp32(lane: Answers, name: str) -> None:
     check(lane, name)
+
+
+@pytest.mark.parametrize("name", SCHEDULED)
+def test_harms_nobody_else_where_interrupts_are_scheduled(lane29: Answers, name: str) -> None:
+    check(lane29, name)
 
 
 @pytest.mark.parametrize("name", ["behaves", "crashes", "endless"])
