@@ -303,7 +303,7 @@ class Process:
         command = [micropython.unix_port()]
         if heap:
             command += ["-X", f"heapsize={heap}"]
-        folder = str(flash.folder)
+        folder = os.path.realpath(flash.folder)  # as the device itself sees it
         environment = {
             **os.environ,
             "KODKOD_ROOT": folder,

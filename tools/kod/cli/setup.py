@@ -1,4 +1,4 @@
-"""kod setup: the library on a device that already runs MicroPython."""
+"""kod setup: the library on a device that already runs MicroPython, by cable or over a link."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kod import config
+from kod import choose, config
 from kod.cli import flash as flashing
 from kod.cli.output import Output
 from kod.errors import BadInput, Unreachable, UserError
@@ -23,7 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("where", nargs="?", metavar="PORT", help="serial port or URL (default: the only one)")
     add("-p", "--port", help="the same")
-    add("-d", "--device", metavar="DEVICE", help="a known device, or a serial port")
+    add(
+        "-d",
+        "--device",
+        metavar="DEVICE",
+        help="a known device: by its cable, or else over the network",
+    )
     flashing.add_device_options(parser)
     add("--force", action="store_true", help="replace a boot.py or main.py of somebody else")
     flashing.add_wait(parser)
@@ -36,7 +41,13 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from kod.setup_device import Setup, changed
 
     flashing.check_wifi_options(args)
-    port = _port(args, out)
+    args.port = args.port or args.where
+    if args.device and args.port:
+        raise BadInput("-d and a port exclude each other")
+    target = choose.target(args.device) if args.device else None
+    port = _port(target) if target else flashing.choose_port(args, out)
+    if target and not port:
+        return _over_link(args, target, out)
     with Repl(port) as repl:
         out.note(f"asking for a prompt on {port}")
         repl.enter()
@@ -74,19 +85,36 @@ def run(args: argparse.Namespace, out: Output) -> int:
     return _wait(args, known, settings, port, renewed, out)
 
 
-def _port(args: argparse.Namespace, out: Output) -> str:
-    from kod import choose
+def _port(target: choose.Target) -> str:
+    """Where the cable of a known device is plugged in; "" when it is not."""
+    from kod.flash import ports
 
-    args.port = args.port or args.where
-    if args.device and args.port:
-        raise BadInput("-d and a port exclude each other")
-    if not args.device:
-        return flashing.choose_port(args, out)
-    target = choose.target(args.device)
-    port = target.console or target.known.console
-    if not port:
-        raise UserError(f"no serial port is known for '{args.device}'; plug it in and give --port")
-    return port
+    console = target.console or target.known.console
+    there = console and (target.console or not target.known.host or not ports.probe(console))
+    return console if there else ""
+
+
+def _over_link(args: argparse.Namespace, target: choose.Target, out: Output) -> int:
+    """Renews the library of a device that runs Kodkod and is reached over the network."""
+    from kod import renewing
+    from kod.device import Device
+
+    if args.name or args.wifi_ssid or args.no_wifi or args.wifi_open:
+        raise BadInput(
+            "over a link kod setup renews the library alone; kod config wifi changes its "
+            "networks, and for a new name give --port"
+        )
+    if args.wait <= 0:
+        raise BadInput("over a link a new library stays only if kod finds it well: --wait 60")
+    with Device.connect(target) as device:
+        out.note(f"asking '{device.name}' at {device.address} what it has")
+        sent = renewing.renew(device, flashing.progress(out))
+        if sent is None:
+            out.note("the library is up to date")
+        else:
+            out.note(f"{sent} bytes sent and verified; '{device.name}' restarts with them")
+            renewing.try_out(device, args.wait)
+        return _done(device.known, out, sent is not None, "")
 
 
 def _settings(
