@@ -35,7 +35,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from kod.mpremote_api import Repl
     from kod.setup_device import Setup, changed
 
-    flashing.check_wifi_options(args)
+    flashing.check_device_options(args)
     port = _port(args, out)
     with Repl(port) as repl:
         out.note(f"asking for a prompt on {port}")
