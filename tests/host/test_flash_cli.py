@@ -262,6 +262,18 @@ def test_a_chip_where_no_stub_starts_is_flashed_by_its_rom(
     assert config.devices()[0].console == "/dev/ttyUSB7"
 
 
+def test_ctrl_c_while_it_writes_says_what_to_do(
+    board: FakeEsp32, firmware: str, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(esp, "write", interrupted)
+    assert flash("--port", "loop://", "--firmware", firmware, "--no-wifi") == 130
+    assert "the board on loop:// is half written: run the command again" in said()[1]
+    assert config.devices() == []
+
+
 def test_a_failed_write_remembers_nothing(
     chip: FakeEsp32, port: str, firmware: str, said: Said
 ) -> None:

@@ -329,7 +329,11 @@ def _flash(args: argparse.Namespace, out: Output) -> int:
     config.check_writable()
     total = sum(len(piece.data) for piece in made.pieces)
     out.note(f"writing {total >> 10} KB at {line.baud} baud")
-    esp.write(line, chip.name, made.pieces, erase=args.erase, progress=progress(out))
+    try:
+        esp.write(line, chip.name, made.pieces, erase=args.erase, progress=progress(out))
+    except KeyboardInterrupt:
+        out.note(f"the flash of the board on {port} is half written: run the command again")
+        raise
     console = args.console or port
     known = _remember(made, console)
     out.note("written and verified")
