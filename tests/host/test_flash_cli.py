@@ -451,6 +451,8 @@ def test_names_that_are_made_up_are_valid_and_differ() -> None:
         (["rst:0x1 (POWERON_RESET)", "waiting for download"], False, "", "let go of BOOT"),
         (["Traceback (most recent call last):", "ImportError"], False, "", "its start failed"),
         ([">>> "], False, "", ""),
+        (["\x04\x04>Traceback (most recent call last):"], False, "", "its start failed"),
+        (["OK\x04\x04>[kodkod] desk (aa) is up"], True, "", ""),
         (['  File "/lib/kodkod/system/boot.py", line 3, in main'], False, "", ""),
     ],
 )
