@@ -242,6 +242,14 @@ def test_the_images_are_the_same_for_the_same_device_and_differ_in_nothing_else(
     assert {path for path in one if one[path] != two[path]} == {"kodkod.json"}
 
 
+def test_a_device_reads_the_names_of_networks_as_they_are() -> None:
+    name = 'Büro 2.4 "G" \\ \' \U0001f600'
+    content = plan.settings_file(plan.new_settings("desk", [[name, 'pä ss"wo\\rd']]))
+    program = "import json, sys; print(json.load(sys.stdin)['wifi'][0][0].encode().hex())"
+    done = subprocess.run([unix_port(), "-c", program], input=content, capture_output=True)
+    assert bytes.fromhex(done.stdout.decode()).decode() == name
+
+
 def test_saved_images_with_the_key_are_for_their_owner_alone(tmp_path: Path) -> None:
     paths = plan.save(made(boards.by_name("ESP32_GENERIC")), tmp_path / "out")
     assert os.stat(paths[1]).st_mode & 0o777 == 0o600

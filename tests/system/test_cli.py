@@ -316,6 +316,18 @@ def test_an_app_that_fails_at_once_fails_its_install(bench: SimulatedDevice, app
     assert "ValueError: this app is broken" in log
 
 
+def test_no_text_of_an_app_keeps_people_from_reading_what_there_is(
+    bench: SimulatedDevice, app: App
+) -> None:
+    emoji = "print('\\ud83d\\ude00 as json.loads gives one')\n"
+    program = app("text", emoji + "print('\\U0001f600' * 600)\nraise ValueError('漢' * 3000)\n")
+    failed = bench.kod("install", "text", program, "--restart", "never", code=1)
+    assert "'text' is installed but failed" in failed.err
+    assert "?? as json.loads gives one" in bench.kod("logs").out
+    assert 'File "text.py", line 3' in bench.kod("info", "text").out
+    bench.kod("uninstall", "text")
+
+
 def test_a_new_version_that_fails_gives_way_to_the_old_one(
     bench: SimulatedDevice, app: App
 ) -> None:

@@ -53,6 +53,8 @@ def test_renewing_the_library_of_a_running_device_keeps_its_apps(
     assert device.run_json["device_pid"] != pid  # it started with the new library
     state = until(lambda: device.kod("list", "--json").json())
     assert ("clock", "running") in [(one["name"], one["state"]) for one in state]
+    boots_that_did_not_last = (device.folder / "rtc.bin").read_bytes()[2]
+    assert boots_that_did_not_last == 1, "a renewal would lead to safe mode"
     assert config.by_id(device.settings["id"]).is_simulated  # and stays known as that
 
 

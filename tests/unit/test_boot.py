@@ -1,7 +1,7 @@
 # When a boot starts no app: after boots that did not last, and with the boot button held.
 
 import rtc
-from kodkod import port
+from kodkod import port, system
 from kodkod.apps import trouble
 from kodkod.system import boot
 
@@ -48,3 +48,22 @@ def test_waking_from_deep_sleep_does_not_count():
 def test_the_boot_button_is_reason_enough():
     rtc.held[0] = b""
     assert boots(["power"], button=True) == ["the boot button is held"]
+
+
+def test_a_device_whose_kernel_is_out_of_order_restarts():
+    class Broken:
+        def run(self):
+            raise AttributeError("no kernel could go on with this, says the test")
+
+        def flush(self):
+            done.append("flushed")
+
+    done = []
+    before = system.start, port.reset_now
+    system.start = lambda: (Broken(), Broken())
+    port.reset_now = lambda: done.append("reset")
+    try:
+        system.main()
+    finally:
+        system.start, port.reset_now = before
+    assert done == ["reset", "flushed"]

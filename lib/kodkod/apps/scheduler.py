@@ -32,7 +32,7 @@ def _verdict(app, exc, mine):
         if code is None:
             code = 0
         elif not isinstance(code, int):
-            text = str(code)
+            text = logs.fitting(str(code))
             code = 1
         code &= 255
         return "failed" if code else "ended", code, text
@@ -141,6 +141,7 @@ class Scheduler:
         finally:
             self.shield -= 1
         if text:
+            logs.flush(app)
             logs.write(app, logs.ERROR, text)
         if decided and (code or reason == "runaway"):
             registry.close_owned(app)  # its callers learn of a crash at once
@@ -345,6 +346,11 @@ class Scheduler:
                 task.data = exc if error is None else error
             return
         self.log_exception(None, exc, "kernel")
+        coro = task.coro
+        if len(coro) != 2 or not isinstance(coro[1], App):
+            for app in self.apps:
+                if task in app.tasks:  # it has laid hands on it
+                    coro[:] = [None, app]
         for entry in list(core._io_queue.map.values()):
             app = (entry[0] or entry[1]).coro[1]
             poller = core.select.poll()
@@ -380,9 +386,9 @@ class Scheduler:
             task = queue.pop()
             if self.short and upkeep.hold(self, task):
                 continue
+            core.cur_task = task
             coro, app = task.coro
             exc = task.data
-            core.cur_task = task
             self.back = 0
             self.began = now
             self.current = app

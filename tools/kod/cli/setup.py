@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from kod.mpremote_api import Repl
     from kod.setup_device import Setup, changed
 
-    flashing.check_wifi_options(args)
+    flashing.check_device_options(args)
     args.port = args.port or args.where
     if args.device and args.port:
         raise BadInput("-d and a port exclude each other")
@@ -156,7 +156,7 @@ def _wait(
 
     wifi = bool(settings["wifi"])
     out.note(f"waiting until '{known.name}' is up")
-    heard = wait.wait(port, known, wifi=wifi, seconds=args.wait, say=out.note)
+    heard = wait.wait(port, known, wifi=wifi, seconds=args.wait, say=out.note, renewed=renewed)
     if not heard.up:
         raise _not_up(known, port, renewed, heard, out)
     if heard.host:
@@ -170,7 +170,7 @@ def _wait(
 def _not_up(known: config.Known, port: str, renewed: bool, heard: Heard, out: Output) -> UserError:
     """Puts the library of before back, and says what happened."""
     shown = "\n".join(heard.lines[-20:])
-    why = heard.trouble or ("it shows a prompt" if heard.prompt else "it says nothing")
+    why = heard.trouble or _silence(heard)
     if not renewed:
         return Unreachable(f"'{known.name}' did not come up: {why}; press EN (RST)")
     try:
@@ -187,6 +187,12 @@ def _not_up(known: config.Known, port: str, renewed: bool, heard: Heard, out: Ou
         f"'{known.name}' did not come up with the new library ({why}); the one before is back",
         detail=shown,
     )
+
+
+def _silence(heard: Heard) -> str:
+    if heard.prompt:
+        return "it shows a prompt"
+    return "it says nothing more" if heard.anything else "it says nothing"
 
 
 def _forget_old(port: str, out: Output) -> None:
