@@ -54,19 +54,19 @@ def one_line(err: str) -> str:
 
 
 def test_install_list_stop_start_uninstall(bench: SimulatedDevice, app: App) -> None:
-    assert bench.kod("list", "--json").json() == []
-    installed = bench.kod("install", "clock", app("ticker", TICKER))
+    assert bench.started_kod("list", "--json").json() == []
+    installed = bench.started_kod("install", "clock", app("ticker", TICKER))
     assert "clock installed on 'bench' (sent " in installed.err
-    (record,) = bench.kod("list", "--json").json()
+    (record,) = bench.started_kod("list", "--json").json()
     assert (record["name"], record["state"], record["restarts"]) == ("clock", "running", 0)
-    assert re.search(r"^clock +running ", bench.kod("list").out, re.M)
-    bench.kod("stop", "clock")
+    assert re.search(r"^clock +running ", bench.started_kod("list").out, re.M)
+    bench.started_kod("stop", "clock")
     assert bench.states() == {"clock": "stopped"}
-    bench.kod("start", "clock")
+    bench.started_kod("start", "clock")
     assert bench.states() == {"clock": "running"}
-    bench.kod("restart", "clock")
+    bench.started_kod("restart", "clock")
     assert bench.states() == {"clock": "running"}
-    bench.kod("uninstall", "clock")
+    bench.started_kod("uninstall", "clock")
     assert bench.states() == {}
 
 
@@ -134,9 +134,9 @@ def test_logs_follow_until_ctrl_c(bench: SimulatedDevice, app: App) -> None:
 def test_run_shows_the_output_and_passes_the_exit_code_on(
     bench: SimulatedDevice, app: App
 ) -> None:
-    assert bench.kod("run", app("once", ONCE)).out == "hello from once\n"
-    bench.kod("run", app("three", "import sys\nprint('x')\nsys.exit(3)\n"), code=3)
-    failed = bench.kod("run", app("crash", CRASH), code=1)
+    assert bench.started_kod("run", app("once", ONCE)).out == "hello from once\n"
+    bench.started_kod("run", app("three", "import sys\nprint('x')\nsys.exit(3)\n"), code=3)
+    failed = bench.started_kod("run", app("crash", CRASH), code=1)
     assert "about to fail" in failed.out
     assert 'File "crash.py", line 3, in inner' in failed.out
     assert "ValueError: this app is broken" in failed.out
@@ -285,12 +285,12 @@ def test_a_missing_file(bench: SimulatedDevice, verb: list[str]) -> None:
 def test_a_file_that_does_not_compile_is_shown_with_a_caret_and_nothing_is_sent(
     bench: SimulatedDevice, app: App
 ) -> None:
-    bench.kod("install", "clock", app("ticker", TICKER))
+    bench.started_kod("install", "clock", app("ticker", TICKER))
     bad = app("ticker", "def main():\n    x = (1 +\n")
-    wrong = bench.kod("install", "clock", bad, code=2)
+    wrong = bench.started_kod("install", "clock", bad, code=2)
     assert re.search(r"^kod: .*ticker\.py:2: ", wrong.err, re.M)
     assert re.search(r"^ +\^$", wrong.err, re.M)
-    record = bench.kod("info", "clock", "--json").json()
+    record = bench.started_kod("info", "clock", "--json").json()
     assert (record["state"], record["restarts"]) == ("running", 0)
 
 
@@ -428,7 +428,7 @@ def test_run_on_this_computer_passes_arguments_and_exit_code(
     bench: SimulatedDevice, app: App
 ) -> None:
     program = app("args", "import sys\ndef main(*args):\n    print(args)\n    sys.exit(7)\n")
-    done = bench.kod("run", "-d", "host", program, "a", "--", "-b", code=7)
+    done = bench.started_kod("run", "-d", "host", program, "a", "--", "-b", code=7)
     assert done.out == "('a', '-b')\n"
 
 

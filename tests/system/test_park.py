@@ -28,6 +28,7 @@ HARDWARE = [name for name in PARK if "# hardware" in (PARK_FOLDER / f"{name}.py"
 HOST = [name for name in PARK if name not in (LAST, *HARDWARE)]
 # On fakes of an ESP32's hardware; what waits in a C call of this computer cannot be there.
 LANE = [name for name in PARK if name not in (LAST, "sleeps", "waits_for_a_socket")]
+DEVICE = ""  # among the names of apps
 Answers = dict[str, dict[str, Any]]
 
 
@@ -71,9 +72,8 @@ def ended(device: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
 def whole_park(*names: str, rounds: int) -> Answers:
     answers, output, code = run_park([*names], rounds)
     told = [line for line in output.splitlines() if not line.startswith('{"')]
-    print(*told, sep="\n")
-    print(f"the device ended with {code}")
-    return answers
+    end = [f"the device ended with {code}, the last it said:", *told[-30:]]
+    return {**answers, DEVICE: {"end": "\n".join(end)}}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def lane() -> Answers:
 
 
 def check(answers: Answers, name: str) -> None:
-    assert name in answers, "the device has died before or meanwhile"
+    assert name in answers, answers[DEVICE]["end"]
     answer = answers[name]
     assert "failure" not in answer, answer["failure"]
     print(f"longest gaps of the others, ms: {answer['gaps']}; heap: {answer['heaps']}")
