@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from interpreter import ROOT, micropython
+from kod.micropython import unix_port
 
 TESTS = ROOT / "tests"
 DEEP = os.environ.get("KODKOD_DEEP") == "1"
@@ -34,7 +35,7 @@ Answers = dict[str, dict[str, Any]]
 
 def run_park(names: list[str], rounds: int, heap: str = "4m") -> tuple[Answers, str, int]:
     """What the device said of each app, all its output, its exit code."""
-    command = [micropython(), "-X", f"heapsize={heap}", "../apps/park_device.py", str(TESTS)]
+    command = [*micropython(), "-X", f"heapsize={heap}", "../apps/park_device.py", str(TESTS)]
     path = os.pathsep.join([str(ROOT / "lib"), str(TESTS / "unit"), ".frozen"])
     device = subprocess.Popen(
         [*command, str(rounds), str(LIMIT_MS), *names],
@@ -109,6 +110,16 @@ def test_harms_nobody_else(park: Answers, name: str) -> None:
 @pytest.mark.parametrize("name", LANE)
 def test_harms_nobody_else_on_an_esp32(lane: Answers, name: str) -> None:
     check(lane, name)
+
+
+def test_what_waits_in_a_system_call_is_stopped_without_our_start_of_the_port_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MICROPYTHON", unix_port())  # as a build of one's own is named
+    names = ["sleeps", "waits_for_a_socket"]
+    answers = whole_park(*names, rounds=1)
+    for name in names:
+        check(answers, name)
 
 
 @pytest.mark.parametrize("name", ["behaves", "crashes", "endless"])
