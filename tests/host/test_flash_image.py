@@ -10,10 +10,10 @@ from pathlib import Path
 
 import fake_firmware
 import pytest
+from interpreter import micropython
 from kod.errors import UserError
 from kod.flash import boards, firmware, image, plan
 from kod.flash.boards import BLOCK
-from kod.micropython import unix_port
 
 BOARDS = boards.all_boards()
 IDS = [board.name for board in BOARDS]
@@ -68,7 +68,7 @@ def mounted(tmp_path: Path, content: bytes) -> dict[str, str]:
     script.write_text(MOUNT)
     data.write_bytes(content)
     done = subprocess.run(
-        [unix_port(), "-X", "heapsize=32m", str(script), str(data), str(len(content))],
+        [*micropython(), "-X", "heapsize=32m", str(script), str(data), str(len(content))],
         capture_output=True,
         text=True,
         check=False,

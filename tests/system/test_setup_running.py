@@ -44,7 +44,7 @@ def test_renewing_the_library_of_a_running_device_keeps_its_apps(
     changed.write_bytes(b"damaged")
     (library / "of_an_older_version.mpy").write_bytes(b"M\x06")
     pid = device.run_json["device_pid"]
-    result = device.kod("setup", device.run_json["console"], seconds=60)
+    result = device.kod("setup", device.run_json["console"])
     assert f"{len(whole)} bytes sent" in result.err
     assert changed.read_bytes() == whole
     assert not (library / "of_an_older_version.mpy").exists()

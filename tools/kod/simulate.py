@@ -300,7 +300,7 @@ class Process:
         os.set_blocking(ctrl_c, False)
         self.output, slave = os.openpty()
         tty.setraw(slave)
-        command = [micropython.unix_port()]
+        command = micropython.command()
         if heap:
             command += ["-X", f"heapsize={heap}"]
         folder = os.path.realpath(flash.folder)  # as the device itself sees it

@@ -62,7 +62,9 @@ def watchdog(ms):
 
 # The guard. A thread looks at the clock and asks the main thread, between two bytecodes, to look
 # too; that makes an exception pending as the VM itself does, so it is raised at the next jump,
-# as on an ESP32. (A SIGINT this port raises wherever it strikes, in the allocator as well.)
+# as on an ESP32. A main thread that waits in a system call is woken by a signal that does nothing
+# else, where whoever started this process has provided for some (tools/kod/unix_port.py).
+# Elsewhere there is SIGINT alone: this port raises it wherever it strikes, in the allocator too.
 
 
 def guard_start(guard):
@@ -127,6 +129,9 @@ _pending = None  # the VM's field for it
 interrupted = KeyboardInterrupt()  # what is raised
 _signalled = False
 _asked = False
+# Commands that wake it: from sleeping and polling, and from what would go on after that signal.
+# That one is the last resort, since it disturbs the collector too, should it come that late.
+_wake = ["kill -" + name + " $PPID" for name in (os.getenv("KODKOD_WAKE") or "").split()]
 
 
 def _address(thing):
@@ -178,7 +183,7 @@ def _keep_looking():
             late = 0
             continue
         late += 1
-        if late > 2 and _sleeps():
+        if late > 2 and not _wake and _sleeps():
             late = -100  # it may take its time, and the next must not come with it
             _signal(guard)
         elif late > 0 and not _asked and not _is_pending():
@@ -187,6 +192,8 @@ def _keep_looking():
                 micropython.schedule(_look, guard)
             except RuntimeError:  # the queue is full: at the next tick
                 _asked = False
+        if late > 2 and _wake and _sleeps():
+            os.system(_wake[late > 8])  # it looks now, or raises what is pending
 
 
 def _look(guard):
@@ -208,7 +215,7 @@ def _sleeps():
 def _signal(guard):
     global _signalled
     micropython.heap_unlock()  # the main thread sleeps: no harm
-    late = _is_pending() or guard.fire()
+    late = _is_pending() or (guard.late() and guard.fire())  # it may have woken by itself
     micropython.heap_lock()
     if late:
         _pending.at = 0
