@@ -20,22 +20,24 @@ _WINDOW_MS = const(60000)
 class Slot:
     """One installed name: its catalog record, and its running app if there is one."""
 
+    # What few slots change costs nothing until they do.
+    halting = False  # it is being stopped for a reason that starts it no more
+    restarts = 0
+    trial = None  # the task that will end its probation
+    sized = None, 0  # id of an image, and the bytes in its files
+    fault = ""  # what condemned the version that was rolled back
+
     def __init__(self, name, record):
         self.name = name
         self.record = record
         self.app = None
-        self.halting = False  # it is being stopped for a reason that starts it no more
         self.state = "stopped"
         self.reason = self.code = self.traceback = None
-        self.restarts = 0
         self.started = 0  # uptime_ms of its last start
         self.ran = 0  # ms of running time, all instances
         self.failures = []  # `ran` at each failure within the window
         self.timer = None  # the task that will start or stop it
-        self.trial = None  # the task that will end its probation
         self.judged = Signal()  # the probation is over
-        self.sized = None, 0  # id of an image, and the bytes in its files
-        self.fault = ""  # what condemned the version that was rolled back
 
     def setting(self, key, default=None):
         """The setting, or its image's default, or what the caller takes instead."""
