@@ -13,7 +13,7 @@ if NAMES[0] == "lane":  # on fakes of an ESP32's hardware
 
     del NAMES[0]
 import kernel_lab as lab  # noqa: E402
-from kodkod.apps import loader, logs, upkeep  # noqa: E402
+from kodkod.apps import loader, logs, starting, upkeep  # noqa: E402
 
 GRACE_MS = 60
 upkeep.PERIOD_MS = 50  # the sooner it has its reserve back after an app that ate the heap
@@ -22,7 +22,7 @@ upkeep.PERIOD_MS = 50  # the sooner it has its reserve back after an app that at
 def start(kernel, name, entry, folder="park", limit=LIMIT):
     app = kernel.app(name)
     app.limit = limit
-    loader.assign(app, TESTS + "/apps/" + folder)
+    starting.assign(app, TESTS + "/apps/" + folder)
     if folder == "park":
         loader.path(app).append(TESTS + "/apps/park_good")
     app.data = lab.ROOT + "/data/" + name

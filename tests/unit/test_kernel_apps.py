@@ -19,7 +19,7 @@ from kernel_lab import (
     whole,
     write,
 )
-from kodkod.apps import loader
+from kodkod.apps import loader, starting
 from kodkod.services import ServiceProvider, ServiceSelector, registry
 
 
@@ -513,7 +513,7 @@ async def test_a_script_that_starts_itself_is_not_started_again(kernel):
     text = "def main():\n    print('once')\nmain()\n"
     app = kernel.app("script")
     write(ROOT + "/apps/script/prog.py", text)
-    loader.assign(app, ROOT + "/apps/script")
+    starting.assign(app, ROOT + "/apps/script")
     kernel.start(app, loader.main(app, "prog", script=True))
     await ended(app, "ended", 0)
     assert log("script") == "once"
