@@ -45,19 +45,22 @@ def real(name, leaf=False):
 def import_(name, *args):
     global _maker
     app = kernel.current
-    if app is None:
-        return native(name, *args)
     scope, _, wanted, level = (
         args if len(args) == 4 else (args + (None, None, None, 0)[len(args) :])
     )
+    if level and not scope and (app is None or wanted is True):
+        # Before MicroPython 1.27 nobody says which module asks: these are asyncio's own parts.
+        return real("asyncio." + name if name else "asyncio", True)
+    if app is None:
+        return native(name, *args)
     top = name.split(".")[0]
-    if scope:  # known from MicroPython 1.27 on
+    if scope:
         importer = scope.get("__name__", "")
-        if importer[:7] == "kodkod." or importer[:8] == "asyncio.":
+        if importer[:7] == "kodkod." or importer.split(".")[0] == "asyncio":
             return _import_shared(app, name, args)
         if level:
             top = importer.split(".")[0]
-    is_relative = level and not scope  # before 1.27 nobody says which module asks
+    is_relative = level and not scope
     is_own = not is_relative and top in app.names
     if is_own:
         found = app.modules.get(name)
