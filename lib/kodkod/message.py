@@ -1,8 +1,10 @@
 # Which values cross a boundary: copy() within a device, pack() and unpack() over a link.
 # One walk serves copy and pack, so they agree on every value; docs/values.md has the table.
+# unpack() is a file of its own: only links and records on flash need it, and load it.
 import struct
 
 from kodkod import errors
+from kodkod.borrow import borrow
 
 const = int  # MicroPython's compiler folds const(); CPython only needs the name
 
@@ -13,17 +15,14 @@ _SMALL = const(0x3FFFFFFF)
 _KEYS = (str, int, bytes)
 _LISTS = (list, tuple)
 _BEYOND = {int: "int beyond 64 bits", str: "str not UTF-8"}
-# What the bytes 0xc4 to 0xdf of MessagePack mean: kind, and the width of the number that follows.
-_FORMS = b"ABD\0\0\0$(\x11\x12\x14\x181248\0\0\0\0\0QRTbdrt"
-_SELF = const(1)
-_FLOAT = const(2)
-_INT = const(3)
-_BIN = const(4)
-_STR = const(5)
-_LIST = const(6)
-_MAP = const(7)
 # Lead bytes of UTF-8, each with the bounds of the byte after it where those are narrower.
 _LEADS = b"\xc0\0\0\xc1\0\0\xe0\xa0\xc0\xed\x80\xa0\xf0\x90\xc0\xf4\x80\x90\xf5  \xf6  \xf7  "
+
+
+def __getattr__(name):
+    if name != "unpack":
+        raise AttributeError(name)
+    return borrow("kodkod.unpack").unpack
 
 
 def copy(value, limit=None, name="value"):
@@ -195,83 +194,3 @@ def _is_garbled(text, data):
                 if not _LEADS[i + 1] <= rest[0] < _LEADS[i + 2]:
                     return True
     return False
-
-
-def unpack(buffer, levels=_DEPTH):
-    """The value of one MessagePack message; anything else raises NotSerializable.
-
-    Whatever lengths the buffer claims, this allocates in proportion to its own.
-    """
-    view = memoryview(buffer)
-    end = len(view)
-    at = 0
-    root = target = []
-    key = None
-    left = 1  # values that target still needs; a dict with an even number left needs a key
-    stack = []
-    try:
-        while True:
-            code = value = view[at]
-            at += 1
-            kind = _SELF
-            number = 0
-            if code >= 0xE0:
-                value -= 256
-            elif code >= 0xC4:
-                kind = _FORMS[code - 0xC4]
-                width = kind & 15
-                kind >>= 4
-                value = number = int.from_bytes(view[at : at + width], "big")
-                at += width
-            elif code >= 0xC0:
-                value = (None, 0, False, True)[code & 3]
-                kind = code != 0xC1
-            elif code >= 0x80:
-                kind = _STR if code >= 0xA0 else _LIST if code >= 0x90 else _MAP
-                number = code & (31 if kind == _STR else 15)
-            if _BIN <= kind <= _STR:
-                if number > end:  # on 32 bits no slice takes the largest
-                    raise ValueError
-                value = bytes(view[at : at + number])
-                at += number
-            if at > end or not kind:
-                raise ValueError
-            if kind == _STR:
-                data = value
-                value = str(data, "utf8")
-                if _is_garbled(value, data):
-                    raise ValueError
-            elif kind == _FLOAT:
-                value = struct.unpack(">d" if width == 8 else ">f", view[at - width : at])[0]
-            elif kind == _INT:
-                if number >> 8 * width - 1:
-                    value -= 1 << 8 * width
-            elif kind >= _LIST:
-                value = []
-                if kind == _MAP:
-                    value = {}
-                    number *= 2
-                if len(stack) == levels:
-                    raise ValueError
-            left -= 1
-            if type(target) is list:
-                target.append(value)
-            elif not left & 1:
-                target[key] = value
-            elif type(value) in _KEYS:
-                key = value
-            else:
-                raise ValueError
-            if kind >= _LIST and number:
-                stack.append((target, left, key))
-                target = value
-                left = number
-            while not left:
-                if stack:
-                    target, left, key = stack.pop()
-                elif at < end:
-                    raise ValueError
-                else:
-                    return root[0]
-    except (IndexError, ValueError):
-        raise errors.NotSerializable("malformed message")

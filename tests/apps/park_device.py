@@ -11,7 +11,7 @@ sys.path.insert(0, TESTS + "/unit")
 if NAMES[0] in ("lane", "lane29"):  # on fakes of an ESP32's hardware
     __import__(NAMES.pop(0))
 import kernel_lab as lab  # noqa: E402
-from kodkod.apps import loader, logs, upkeep  # noqa: E402
+from kodkod.apps import loader, logs, starting, upkeep  # noqa: E402
 
 GRACE_MS = 60
 upkeep.PERIOD_MS = 50  # the sooner it has its reserve back after an app that ate the heap
@@ -20,7 +20,7 @@ upkeep.PERIOD_MS = 50  # the sooner it has its reserve back after an app that at
 def start(kernel, name, entry, folder="park", limit=LIMIT):
     app = kernel.app(name)
     app.limit = limit
-    loader.assign(app, TESTS + "/apps/" + folder)
+    starting.assign(app, TESTS + "/apps/" + folder)
     if folder == "park":
         loader.path(app).append(TESTS + "/apps/park_good")
     app.data = lab.ROOT + "/data/" + name

@@ -246,7 +246,7 @@ def test_a_device_reads_the_names_of_networks_as_they_are() -> None:
     name = 'Büro 2.4 "G" \\ \' \U0001f600'
     content = plan.settings_file(plan.new_settings("desk", [[name, 'pä ss"wo\\rd']]))
     program = "import json, sys; print(json.load(sys.stdin)['wifi'][0][0].encode().hex())"
-    done = subprocess.run([unix_port(), "-c", program], input=content, capture_output=True)
+    done = subprocess.run([*micropython(), "-c", program], input=content, capture_output=True)
     assert bytes.fromhex(done.stdout.decode()).decode() == name
 
 

@@ -137,7 +137,7 @@ def test_a_library_that_no_kod_can_reach_is_not_kept(
 ) -> None:
     other(
         *("system/renew.py", "TRIAL_S = 120", "TRIAL_S = 2"),
-        *("link/tcp.py", "door = Door(", "door = Door[0]("),
+        *("link/tcp.py", "listener.listen(4)", "listener.listen[4]"),
     )
     result = kod("setup", "-d", "roof", code=1)
     assert "the one before is back" in result.err

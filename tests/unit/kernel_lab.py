@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 
-from kodkod.apps import begin, loader, logs
+from kodkod.apps import begin, loader, logs, starting
 from kodkod.services import registry
 
 core = asyncio.core
@@ -80,8 +80,8 @@ def whole(kernel, modules=None, paths=None, apps=()):
         task.data = data
         owner = task.coro[1]
         assert owner in owners, "a task of {} is left".format(owner.name)
-    assert loader._inside is None
-    assert not loader._shadowed
+    assert loader.inside is None
+    assert not loader.shadowed
     if modules is not None:
         more = set(sys.modules) - set(modules)
         assert not [name for name in more if name.split(".")[0] not in ("kodkod", "asyncio")], more
@@ -151,7 +151,7 @@ def from_files(kernel, name, files, entry="main", args=(), limit=None):
     app = kernel.app(name)
     if limit is not None:
         app.limit = limit
-    loader.assign(app, folder)
+    starting.assign(app, folder)
     app.data = ROOT + "/data/" + name
     return kernel.start(app, loader.main(app, entry, args))
 

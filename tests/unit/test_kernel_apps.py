@@ -19,7 +19,7 @@ from kernel_lab import (
     whole,
     write,
 )
-from kodkod.apps import loader
+from kodkod.apps import loader, starting
 from kodkod.message import pack
 from kodkod.services import ServiceProvider, ServiceSelector, registry
 from kodkod.system.log import piece
@@ -487,16 +487,16 @@ async def test_scripts_run_unchanged(kernel):
     assert log("script") == "('x', 2)"
 
 
+def unaware(name, scope=None, names=None, wanted=None, level=0):
+    """The hook as MicroPython before 1.27 calls it: nobody says which module asks."""
+    return loader.import_(name, None, None, wanted, level)
+
+
 @kernel_test
 async def test_packages_of_firmware_before_1_27_import_their_own_parts(kernel):
     write(ROOT + "/lib/oldmqtt/robust.py", "from . import simple\nfrom .parts import PART\n")
     write(ROOT + "/lib/oldmqtt/simple.py", "NAME = 'simple'\n")
     write(ROOT + "/lib/oldmqtt/parts.py", "PART = 'part'\n")
-    hook = loader.import_
-
-    def unaware(name, scope=None, names=None, wanted=None, level=0):
-        return hook(name, None, None, wanted, level)
-
     sys.path.append(ROOT + "/lib")
     builtins.__import__ = unaware
     try:
@@ -506,8 +506,45 @@ async def test_packages_of_firmware_before_1_27_import_their_own_parts(kernel):
             await ended(app, "ended", 0)
             assert log("user").split("\n")[-1] == "simple part"
     finally:
-        builtins.__import__ = hook
+        builtins.__import__ = loader.import_
         sys.path.remove(ROOT + "/lib")
+
+
+USES_PARTS = """
+import asyncio
+async def main():
+    event = asyncio.Event()
+    async with asyncio.Lock():
+        event.set()
+    await asyncio.gather(event.wait(), event.wait())
+    print(asyncio.StreamReader.__name__)
+"""
+
+
+@kernel_test
+async def test_parts_of_asyncio_are_loaded_by_the_app_that_uses_them_first(kernel):
+    loaded = {}
+    for name in list(sys.modules):
+        if name[:8] == "asyncio." and name != "asyncio.core":
+            loaded[name] = sys.modules.pop(name)
+    made = {name: asyncio.__dict__[name] for name in asyncio._attrs if name in asyncio.__dict__}
+    try:
+        for hook in (loader.import_, unaware):
+            for name in asyncio._attrs:
+                if name in asyncio.__dict__:
+                    delattr(asyncio, name)
+            for name in list(sys.modules):
+                if name[:8] == "asyncio." and name != "asyncio.core":
+                    del sys.modules[name]
+            builtins.__import__ = hook
+            app = from_files(kernel, "user", {"main.py": USES_PARTS})
+            await ended(app, "ended", 0)
+            assert log("user").split("\n")[-1] == "Stream"
+    finally:
+        builtins.__import__ = loader.import_
+        sys.modules.update(loaded)
+        for name in made:
+            setattr(asyncio, name, made[name])
 
 
 @kernel_test
@@ -515,7 +552,7 @@ async def test_a_script_that_starts_itself_is_not_started_again(kernel):
     text = "def main():\n    print('once')\nmain()\n"
     app = kernel.app("script")
     write(ROOT + "/apps/script/prog.py", text)
-    loader.assign(app, ROOT + "/apps/script")
+    starting.assign(app, ROOT + "/apps/script")
     kernel.start(app, loader.main(app, "prog", script=True))
     await ended(app, "ended", 0)
     assert log("script") == "once"

@@ -11,7 +11,7 @@ import harness
 import rtc  # noqa: F401
 import vfs
 from kodkod import message, port
-from kodkod.apps import begin, logs, startup, supervisor, switch
+from kodkod.apps import begin, logs, starting, startup, supervisor, switch
 from kodkod.apps import kernel as kernels
 from kodkod.apps.supervisor import Supervisor
 from kodkod.borrow import borrow
@@ -23,7 +23,7 @@ from storage_parts import Chip, clean, digest, image, install, mount, named, rem
 # Loaded once and kept: to compile what is borrowed anew each time would take most of the time.
 for module in ("storage.clean", "storage.image", "storage.staging", "storage.store"):
     __import__("kodkod." + module)
-for module in ("storage.catalog", "apps.switch", "system.install"):
+for module in ("storage.catalog", "apps.imports", "apps.switch", "system.install"):
     __import__("kodkod." + module)
 
 ROOT = "/flash"
@@ -356,15 +356,19 @@ def test_want_of_memory_delays_the_judgement_of_a_new_version_and_loses_it_not()
 
 
 def test_want_of_memory_delays_a_start_by_the_back_off():
+    prepare = starting.prepare
     with Device() as device:
 
         async def body(s):
             slot = s.slot("clock")
-            s.prepare = short_of_memory(s.prepare, 2)
+            starting.prepare = short_of_memory(prepare, 2)
             slot.app.kernel.end(slot.app, "failed", 1, "as the test has it")
             await until(lambda: slot.app and slot.state == "running" and slot.restarts == 3)
 
-        device.run(body)
+        try:
+            device.run(body)
+        finally:
+            starting.prepare = prepare
         assert "cannot start yet" in device.said("clock")
 
 

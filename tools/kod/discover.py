@@ -35,11 +35,11 @@ class Found:
 
 def parse(data: bytes, host: str) -> Found | None:
     """A beacon's content, or None for anything else that arrives at that port."""
-    from kodkod import message
     from kodkod.errors import KodkodError
+    from kodkod.message import unpack
 
     try:
-        value = message.unpack(data)
+        value = unpack(data)
     except (KodkodError, ValueError, TypeError, IndexError, KeyError):
         return None
     if not isinstance(value, list) or len(value) < 7 or value[:2] != ["kodkod", _VERSION]:

@@ -27,6 +27,7 @@ from kodkod.errors import (
     ServiceClosed,
     from_wire,
 )
+from kodkod.message import unpack
 
 if TYPE_CHECKING:
     from kod.link_console import Stream
@@ -250,7 +251,7 @@ class Connection:
             carrier = await asyncio.wait_for(self._dial(), self._timeout_ms / 1000)
             self._carrier = carrier
             first = await asyncio.wait_for(carrier.receive(), self._timeout_ms / 1000)
-            kind, self.hello = message.unpack(first)
+            kind, self.hello = unpack(first)
             if kind != HELLO:
                 raise ValueError("no hello")
             keeper = asyncio.ensure_future(self._keep())
@@ -258,7 +259,7 @@ class Connection:
             while True:
                 payload = await carrier.receive()
                 self._heard = time.monotonic()
-                self._take(message.unpack(payload, LEVELS))
+                self._take(unpack(payload, LEVELS))
         except asyncio.CancelledError:  # close(), or _keep
             error = self.lost or error
         except asyncio.TimeoutError:

@@ -16,9 +16,6 @@ def start():
     guard = Guard()
     kernel = Scheduler(guard)
     kernels.kernel = seam.kernel = loader.kernel = logs.kernel = kernel
-    # Before MicroPython 1.27 no relative import passes a hook, and asyncio's parts use them.
-    for part in asyncio._attrs:
-        getattr(asyncio, part)
     core = asyncio.core
     _replace(builtins, "print", logs.print_)
     _replace(builtins, "input", logs.input_)

@@ -1,27 +1,9 @@
-# What an app sees instead of the modules that all share: what it sets there stays its own.
-# Views are made at first import, and kept in the app's record.
+# What an app sees instead of a module that all share: what it sets there stays its own.
+# Views are made at first import (imports.py), and kept in the app's record.
 
 import sys
 
-from kodkod.apps import loader
-
 _Module = type(sys)
-_PARTS = {  # which file of this folder makes the view, and of what
-    "asyncio": None,
-    "builtins": "files",
-    "io": "files",
-    "os": "files",
-    "vfs": "files",
-    "sys": "stdio",
-    "socket": "sockets",
-    "machine": "peripherals",
-    "esp32": "peripherals",
-    "_onewire": "peripherals",
-    "network": "radio",
-    "micropython": "tricks",
-    "gc": "tricks",
-    "_thread": "tricks",
-}
 
 
 class View:
@@ -40,29 +22,3 @@ class View:
             return value
         setattr(self, name, value)
         return value
-
-
-def module(app, name):
-    """The object that `import name` gives to `app`, or None when that is no view."""
-    top = name.split(".")[0]
-    if top not in _PARTS:
-        top = top[1:]  # uos, usocket: names of old
-        if name[0] != "u" or top not in _PARTS:
-            return None
-    view = app.facades.get(top)
-    if view is None:
-        view = app.facades[top] = View(loader.real(top))
-        part = _PARTS[top]
-        if part:
-            getattr(loader.real("kodkod.apps." + part, True), top)(app, view)
-    return view
-
-
-def star(view):
-    """A module with all of `view`: only from a true one can * be imported."""
-    blank = loader.real("kodkod.apps.blank", True)
-    del sys.modules["kodkod.apps.blank"]
-    for name in dir(view._module):
-        if name[0] != "_":
-            setattr(blank, name, getattr(view, name))
-    return blank

@@ -1,5 +1,6 @@
 # Namespaces: each app's imports give its own modules, from its own folder.
-# builtins.__import__ is replaced; sys.modules holds an app's modules only while it imports.
+# builtins.__import__ is replaced. What an app has imported before it gets from here; imports.py,
+# loaded for it, does the rest.
 
 import asyncio
 import builtins
@@ -7,36 +8,27 @@ import io
 import select
 import sys
 
-from kodkod.apps import facade
-from kodkod.storage import flash
+from kodkod.apps import facade  # noqa: F401 - which imports.py is not to take with it
+from kodkod.borrow import borrow
 
-_native = builtins.__import__
+native = builtins.__import__
 open = builtins.open
 kernel = None
 replaced = []  # (object, name, what it was) of the hooks that are in force
-_inside = None  # the app whose modules are in sys.modules
-_shadowed = {}
-_path = None  # sys.path, while an app has its own there
+inside = None  # the app whose modules are in sys.modules: while it imports
+shadowed = {}  # what its own modules hide there meanwhile
+outside = None  # sys.path, while an app has its own there
+_maker = None  # imports.py, while something is imported
 
 
 class Handover(BaseException):
     """Leaves a module's body when it hands its main coroutine over (asyncio.run, kodkod.run)."""
 
 
-def assign(app, folder):
-    """`app` lives in `folder`: its top-level modules and packages are its own."""
-    app.dir = folder
-    app.names = [
-        entry.split(".")[0]
-        for entry in flash.listdir(folder)
-        if "." not in entry or entry[-3:] == ".py" or entry[-4:] == ".mpy"
-    ]
-
-
 def path(app):
     """Where `app` finds modules."""
     if app.path is None:
-        app.path = [app.dir] + [place for place in _path or sys.path if place]
+        app.path = [app.dir] + [place for place in outside or sys.path if place]
     return app.path
 
 
@@ -45,131 +37,65 @@ def real(name, leaf=False):
     app = kernel.current
     kernel.current = None  # what it imports is no app's
     try:
-        return _native(name, None, None, (name,) if leaf else None)
+        return native(name, None, None, (name,) if leaf else None)
     finally:
         kernel.current = app
 
 
 def import_(name, *args):
+    global _maker
     app = kernel.current
-    if app is None:
-        return _native(name, *args)
     scope, _, wanted, level = (
         args if len(args) == 4 else (args + (None, None, None, 0)[len(args) :])
     )
-    if level and not scope:  # before 1.27 nobody says which module asks
-        name = _absolute(name, wanted)
-        args = None, None, wanted, 0
-    importer = name
-    if scope:  # known from MicroPython 1.27 on
+    if level and not scope and (app is None or wanted is True):
+        # Before MicroPython 1.27 nobody says which module asks: these are asyncio's own parts.
+        return real("asyncio." + name if name else "asyncio", True)
+    if app is None:
+        return native(name, *args)
+    top = name.split(".")[0]
+    if scope:
         importer = scope.get("__name__", "")
-        if importer[:7] == "kodkod." or importer[:8] == "asyncio.":
+        if importer[:7] == "kodkod." or importer.split(".")[0] == "asyncio":
             return _import_shared(app, name, args)
-        importer = importer if level else name
-    top = importer.split(".")[0]
-    if top not in app.names:
+        if level:
+            top = importer.split(".")[0]
+    is_relative = level and not scope
+    is_own = not is_relative and top in app.names
+    if is_own:
+        found = app.modules.get(name)
+        if found and not level and (wanted or name == top):
+            return found
+    elif not is_relative:
         found = app.facades.get(top)
-        if found is None and app.dir and top != "kodkod":
-            found = facade.module(app, name)
-            if found is None:
-                return _import_new(app, name, top, args)
         if found is None:
-            return _import_shared(app, name, args)
-        if wanted and name != top:
-            for part in name.split(".")[1:]:
-                found = getattr(found, part)
-        if wanted and type(wanted) is tuple and "*" in wanted and type(found) is facade.View:
-            found = facade.star(found)
-        return found
-    found = app.modules.get(name)
-    if found and (wanted or name == top):
-        return found
-    return _import_own(app, name, args)
-
-
-def _absolute(name, wanted):
-    # What a package of the firmware imports from itself: an app's own ask for no relative name.
-    for package in list(sys.modules):
-        if hasattr(sys.modules[package], "__path__") and package[:6] not in ("kodkod", "asynci"):
+            if not app.dir or top == "kodkod":
+                return _import_shared(app, name, args)
+        elif not wanted or (name == top and wanted != ("*",)):
+            return found
+    maker = _maker  # one for all that is imported meanwhile
+    try:
+        if not maker:
+            kernel.current = None  # it is no import of the app's
             try:
-                _native(package + "." + (name or wanted[0]), None, None, ("x",))
-            except ImportError:
-                continue
-            return package + "." + name if name else package
-    raise ImportError("no package has " + (name or wanted[0]))
+                _maker = borrow("kodkod.apps.imports")
+            finally:
+                kernel.current = app
+        if is_own:
+            return _maker.own(app, name, args)
+        if is_relative:
+            return _maker.relative(name, wanted)
+        return _maker.other(app, name, top, wanted, args)
+    finally:
+        _maker = maker
 
 
 def _import_shared(app, name, args):
     kernel.current = None  # what the device's own modules import is not the app's view
     try:
-        return _native(name, *args)
+        return native(name, *args)
     finally:
         kernel.current = app
-
-
-def _import_new(app, name, top, args):
-    # A module that the device has: one in Python is loaded once for each app, one in C is shared.
-    app.names.append(top)
-    mine = False
-    try:
-        module = _import_own(app, name, args)
-        mine = top in app.modules or top in sys.modules
-        if not mine and name == top:
-            app.facades[name] = module
-        return module
-    finally:
-        if not mine:
-            app.names.remove(top)
-
-
-def _import_own(app, name, args):
-    global _inside
-    before = _inside
-    if before is app:
-        return _native(name, *args)
-    kernel.shield += 1
-    try:
-        if before:
-            _take_out(before)
-        _put_in(app)
-    finally:
-        kernel.shield -= 1
-    try:
-        return _native(name, *args)
-    finally:
-        kernel.shield += 1
-        try:
-            _take_out(app)
-            if before:
-                _put_in(before)
-        finally:
-            kernel.shield -= 1
-
-
-def _put_in(app):
-    global _inside, _path
-    modules = sys.modules
-    for name in list(modules):
-        if name.split(".")[0] in app.names:
-            _shadowed[name] = modules.pop(name)
-    for name in app.modules:
-        if isinstance(name, str) and name.split(".")[0] in app.names:
-            modules[name] = app.modules[name]
-    _path = sys.path[:]
-    sys.path[:] = path(app)
-    _inside = app
-
-
-def _take_out(app):
-    global _inside, _path
-    modules = sys.modules
-    for name in list(modules):
-        if name.split(".")[0] in app.names:
-            app.modules[name] = modules.pop(name)
-    modules.update(_shadowed)
-    _shadowed.clear()
-    sys.path[:] = _path
-    _inside = _path = None
 
 
 def open_(*args, **options):

@@ -1,12 +1,12 @@
 # What is installed, and what becomes of it: started, and restarted by policy.
-# What a hand does to it, and judging a new version, is in switch.py, loaded for it.
+# Starting it (starting.py), and what a hand does to it (switch.py), is loaded when it is done.
 
 import asyncio
 
 from micropython import const
 
 from kodkod import port
-from kodkod.apps import loader, logs
+from kodkod.apps import logs
 from kodkod.borrow import Borrowed, borrow
 from kodkod.channel import Signal
 from kodkod.errors import AppNotFound
@@ -20,22 +20,24 @@ _WINDOW_MS = const(60000)
 class Slot:
     """One installed name: its catalog record, and its running app if there is one."""
 
+    # What few slots change costs nothing until they do.
+    halting = False  # it is being stopped for a reason that starts it no more
+    restarts = 0
+    trial = None  # the task that will end its probation
+    sized = None, 0  # id of an image, and the bytes in its files
+    fault = ""  # what condemned the version that was rolled back
+
     def __init__(self, name, record):
         self.name = name
         self.record = record
         self.app = None
-        self.halting = False  # it is being stopped for a reason that starts it no more
         self.state = "stopped"
         self.reason = self.code = self.traceback = None
-        self.restarts = 0
         self.started = 0  # uptime_ms of its last start
         self.ran = 0  # ms of running time, all instances
         self.failures = []  # `ran` at each failure within the window
         self.timer = None  # the task that will start or stop it
-        self.trial = None  # the task that will end its probation
         self.judged = Signal()  # the probation is over
-        self.sized = None, 0  # id of an image, and the bytes in its files
-        self.fault = ""  # what condemned the version that was rolled back
 
     def setting(self, key, default=None):
         """The setting, or its image's default, or what the caller takes instead."""
@@ -75,53 +77,15 @@ class Supervisor:
         self.cancel_timer(slot)
         if slot.app:
             return
-        app = self.kernel.app(slot.name)
-        slot.started = port.uptime_ms()
-        slot.reason = slot.code = None
         try:
-            self.prepare(app, slot.record["id"], slot.record["settings"])
-        except Exception as exc:  # an image that cannot be read: the others start
-            self.kernel.apps.remove(app)
-            if isinstance(exc, MemoryError):
-                self.kernel.log_exception(app, exc, "cannot start yet")
-                self._back_off(slot)
-                return
-            slot.state = slot.reason = "failed"
-            slot.code = 1
-            slot.traceback = logs.traceback(exc)
-            self.kernel.log_exception(app, exc, "cannot start")
-            if slot.record["probation"]:
-                self.switch().judge(self, slot, slot.traceback)
-                self.start(slot)
-            return
-        slot.app = app
-        slot.state = "running"
-        app.on_end = self._ended
-        timeout = slot.setting("timeout_ms")
-        if timeout:
-            self._set_timer(slot, timeout, self._time_out)
+            borrow("kodkod.apps.starting").start(self, slot)
+        except MemoryError as exc:  # perhaps for this alone
+            if slot.app:
+                raise
+            self.kernel.log_exception(slot, exc, "cannot start yet")
+            self.back_off(slot)
 
-    def prepare(self, app, image, settings):
-        """Make `app` an instance of the stored `image`, with its main task."""
-        app.image = image
-        store = self.store.open()
-        manifest = store.manifest(image)
-        chosen = dict(manifest.get("settings") or {})
-        defines = chosen.get("defines") or {}
-        chosen.update(settings)
-        defines.update(settings.get("defines") or {})
-        loader.assign(app, store.path(image))
-        app.data = "{}/data/{}".format(port.ROOT, app.name)
-        app.defines = defines
-        app.permissions = manifest.get("permissions")
-        limit = chosen.get("limit_ms")
-        if limit is not None:
-            app.limit = limit
-        args = chosen.get("args") or ()
-        coro = loader.main(app, manifest["entry"], args, manifest.get("script"))
-        self.kernel.start(app, coro)
-
-    def _ended(self, app):
+    def ended(self, app):
         slot = self.slots.get(app.name)
         if slot is None or slot.app is not app:
             return
@@ -140,7 +104,7 @@ class Supervisor:
         try:
             self._decide(slot, app, ran)
         except MemoryError:  # in a while there may be more
-            self._set_timer(slot, BACKOFF_MS, self._settle, app, ran)
+            self.set_timer(slot, BACKOFF_MS, self._settle, app, ran)
 
     def _decide(self, slot, app, ran):
         policy = slot.setting("restart", "on-failure")
@@ -157,11 +121,12 @@ class Supervisor:
         if interval:
             self._start_in(slot, max(0, interval - ran))
         elif policy == "always" or (policy == "on-failure" and failed):
-            self._back_off(slot)
+            self.back_off(slot)
         elif failed:
             slot.state = "failed"
 
-    def _back_off(self, slot):
+    def back_off(self, slot):
+        """It has failed: start it again in a while, unless it does so all the time."""
         slot.failures = [at for at in slot.failures if slot.ran - at < _WINDOW_MS]
         slot.failures.append(slot.ran)
         count = len(slot.failures)
@@ -175,13 +140,15 @@ class Supervisor:
     def _start_in(self, slot, delay):
         slot.state = "waiting"
         slot.restarts += 1
-        self._set_timer(slot, delay, self.start)
+        self.set_timer(slot, delay, self.start)
 
-    def _time_out(self, slot):
+    def time_out(self, slot):
+        """It may run no longer."""
         self.kernel.log(slot.app, logs.WARNING, "stopped: its timeout has passed")
         self.kernel.end(slot.app, "stopped", 0)
 
-    def _set_timer(self, slot, delay, action, *args):
+    def set_timer(self, slot, delay, action, *args):
+        """`action(slot, *args)` after `delay` ms, in place of what was to happen to it."""
         slot.timer = self.later(delay, action, slot, *args)
 
     def cancel_timer(self, slot):

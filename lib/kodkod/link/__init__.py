@@ -1,9 +1,17 @@
 # What the carriers share: sessions, which are loaded with the first and let go with the last.
 
+import asyncio
+
 from kodkod.borrow import borrow
 
 _running = 0
 _remote = None
+
+
+def readable(stream):
+    """Wait until there is something to read: a generator can be awaited here, and this one waits
+    as asyncio's streams do."""
+    yield asyncio.core._io_queue.queue_read(stream)
 
 
 async def serve(carrier, hello):

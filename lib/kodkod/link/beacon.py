@@ -6,14 +6,11 @@ import socket
 
 from micropython import const
 
+from kodkod import link
 from kodkod.message import pack
 
 _PORT = const(9191)
 _EVERY_S = const(5)
-
-
-def _until(queue, sock):
-    yield queue(sock)
 
 
 def _tell(sock, content, address):
@@ -25,7 +22,7 @@ def _tell(sock, content, address):
 
 async def _answer(sock, content):
     while True:
-        await _until(asyncio.core._io_queue.queue_read, sock)
+        await link.readable(sock)
         try:
             question, address = sock.recvfrom(16)
         except OSError:

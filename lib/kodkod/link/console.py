@@ -7,7 +7,7 @@ import sys
 
 from micropython import const
 
-from kodkod import port
+from kodkod import link, port
 from kodkod.apps import logs
 from kodkod.borrow import borrow
 from kodkod.channel import Signal
@@ -16,11 +16,6 @@ _BATCH = const(64)  # bytes that are read before others get their turn
 _REST_MS = const(60000)  # without input, until what it needed is unloaded
 _LOOK_MS = const(100)
 _RESET_MS = const(3000)  # without a line of the log after a soft reset, if nothing comes in
-
-
-def _until_readable(stream):
-    # A generator can be awaited here, and this one waits as asyncio's streams do.
-    yield asyncio.core._io_queue.queue_read(stream)
 
 
 class Console:
@@ -92,7 +87,7 @@ class Console:
         self.kernel.task(self.kernel.system, self._tell())
         while True:
             try:
-                await _until_readable(sys.stdin)
+                await link.readable(sys.stdin)
                 job = self._take()
                 while job or self.again:
                     if job:

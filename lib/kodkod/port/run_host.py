@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, sys.argv[1])
 
-from kodkod.apps import begin, loader
+from kodkod.apps import begin, loader, starting
 
 
 async def _watch_stdin(kernel):
@@ -29,7 +29,7 @@ def main():
     folder, entry, kind = sys.argv[2:5]
     kernel = begin.start()
     app = kernel.app(entry)
-    loader.assign(app, folder)
+    starting.assign(app, folder)
     app.data = os.getcwd()
     if os.getenv("KODKOD_STDIN"):
         kernel.task(kernel.system, _watch_stdin(kernel))

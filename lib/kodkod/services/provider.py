@@ -65,6 +65,8 @@ class ServiceProvider:
     announced_ = ()
     owner_ = None
     running_ = 0
+    # One for all: whoever waits for the last client to leave looks for himself.
+    idle_ = Signal()
     # A client, by its id, has opened; has closed, and so have its resources.
     on_opened = on_closed = _k.nothing
 
@@ -77,7 +79,6 @@ class ServiceProvider:
         self.services_ = []
         self.sessions_ = {}
         self.turns_ = []
-        self.idle_ = Signal()
         # So far from its wrap at 29 bits that handles grow in creation order.
         self.next_handle_ = _random() >> 2
 

@@ -8,6 +8,7 @@ from micropython import const
 
 from kodkod import errors, message
 from kodkod.storage import flash, once
+from kodkod.unpack import unpack
 
 _VERSION = const(1)
 _MAX = const(4096)
@@ -104,7 +105,7 @@ class Catalog:
                     if len(data) == _USUAL:
                         data += file.read(_MAX + 5 - _USUAL)
                 if crc32(data[:-4]) == int.from_bytes(data[-4:], "little"):
-                    version, number, record = message.unpack(data[:-4])[:3]
+                    version, number, record = unpack(data[:-4])[:3]
                     if version != _VERSION:
                         record = None
             except OSError as error:

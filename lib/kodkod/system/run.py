@@ -19,7 +19,8 @@ class Run(ServiceResource):
         kernel = self.supervisor.kernel
         self.app = kernel.app("run-{}".format(kernel.next_gid))
         try:
-            self.supervisor.prepare(self.app, image, settings)
+            starting = borrow("kodkod.apps.starting")
+            starting.prepare(self.supervisor, self.app, image, settings)
             # A name that the next boot clears away, whatever becomes of this run.
             self.app.data = "{}/data/~{}".format(port.ROOT, self.app.name)
         except Exception:
