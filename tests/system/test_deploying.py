@@ -318,6 +318,28 @@ def test_an_app_that_brings_the_device_down_at_each_boot_gives_safe_mode_that_na
     assert kod("run", app("fine", "print('fine')\n")).out == "fine\n"
 
 
+def test_an_app_that_asks_for_a_restart_at_each_start_gives_safe_mode(
+    bench: SimulatedDevice, kod: Kod, app: App
+) -> None:
+    asks = (
+        "from kodkod import connect\n"
+        "async def main():\n"
+        "    async with connect('kodkod/device') as device:\n"
+        "        await device.reset()\n"
+    )
+    bench.kod("install", "again", app("again", asks), "--no-wait", code=None)
+
+    def safe_mode() -> object:
+        told = bench.kod("info", "--json", code=None)
+        return told.code == 0 and told.json()["safe_mode"]
+
+    assert until(safe_mode) == "3 boots in a row did not last 30 s"
+    kod("uninstall", "again")
+    kod("reset")  # a person's counts for no boot that failed
+    until(lambda: bench.kod("info", "--json", code=None).code == 0)
+    assert kod("info", "--json").json()["safe_mode"] is None
+
+
 def test_an_install_that_is_killed_at_any_moment_leaves_the_old_version_and_nothing_else(
     bench: SimulatedDevice, kod: Kod, app: App, tmp_path: Path
 ) -> None:
