@@ -19,12 +19,16 @@ class Methods:
         self.supervisor = supervisor
 
     def do_list(self, client, start=0):
-        """Records of the installed apps and the other running ones, links left out: as many from
-        number `start` on as fit one message; none when there are no more."""
+        """Records of the installed apps and the other running ones, links and an idle prompt left
+        out: as many from number `start` on as fit one message; none when there are no more."""
         kernel = self.supervisor.kernel
         slots = self.supervisor.slots
         names = sorted(slots)
-        others = [app for app in kernel.apps[1:] if app.name not in slots and ":" not in app.name]
+        others = [
+            app
+            for app in kernel.apps[1:]
+            if app.name not in slots and ":" not in app.name and not _is_idle(app)
+        ]
         records = self._records([slots[name] for name in names[start : start + _PAGE]])
         if len(records) < _PAGE:
             for app in others[max(0, start - len(names)) :][: _PAGE - len(records)]:
@@ -153,6 +157,11 @@ def _merged(old, changes):
         else:
             new[key] = value
     return new
+
+
+def _is_idle(app):
+    # A prompt at which nothing goes on: one task keeps it.
+    return app.console and len(app.tasks) < 2
 
 
 def _short(text, most=_TEXT):
