@@ -385,6 +385,19 @@ def test_a_value_the_device_could_not_use_is_refused(
     assert says in said()[1]
 
 
+@pytest.mark.parametrize("key", ["Ctrl-C", "Ctrl-D"])
+def test_no_answer_to_the_password_question_ends_it(
+    key: str, firmware: str, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def typed(_: str) -> str:
+        raise KeyboardInterrupt if key == "Ctrl-C" else EOFError
+
+    monkeypatch.setattr("kod.cli.flash._may_ask", lambda: True)
+    monkeypatch.setattr("getpass.getpass", typed)
+    assert flash("--dry-run", "--firmware", firmware, "--wifi-ssid", "home") == 130
+    assert said()[1] == ""
+
+
 def test_the_password_may_come_from_the_environment(
     firmware: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -319,6 +319,23 @@ def test_an_app_that_fails_at_once_fails_its_install(bench: SimulatedDevice, app
     assert "ValueError: this app is broken" in log
 
 
+def test_an_app_with_long_settings_and_a_long_traceback_can_be_looked_at(
+    bench: SimulatedDevice, app: App
+) -> None:
+    program = app("long", "raise ValueError('x' * 3000)\n")
+    install = ("install", "long", program, "--restart", "never")
+    failed = bench.kod(*install, "-D", f"k={'v' * 1400}", code=1)
+    assert 'File "long.py", line 1' in failed.err
+    assert 'File "long.py", line 1' in bench.kod("info", "long").out
+    assert "v" * 1400 in bench.kod("config", "app", "long").out
+    assert "may take 1500 bytes" in one_line(
+        bench.kod(*install, "-D", f"k={'v' * 3000}", code=2).err
+    )
+    more = bench.kod("config", "app", "long", "-D", f"more={'v' * 200}", code=1)
+    assert "1500 are allowed: put what is long into a file" in one_line(more.err)
+    bench.kod("uninstall", "long")
+
+
 def test_no_text_of_an_app_keeps_people_from_reading_what_there_is(
     bench: SimulatedDevice, app: App
 ) -> None:

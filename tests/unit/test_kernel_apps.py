@@ -771,6 +771,6 @@ async def test_a_simulated_device_says_that_it_has_no_pins(kernel):
 
 
 @kernel_test
-async def test_the_names_of_services_can_be_imported_all_at_once(kernel):
-    text = "from kodkod.services import *\nServiceSelector, ServiceResourceProxy\n"
+async def test_the_public_names_can_be_imported_all_at_once(kernel):
+    text = "from kodkod import *\nfrom kodkod.services import *\nspawn, ServiceResourceProxy\n"
     await ended(from_files(kernel, "all", {"main.py": text}), "ended", 0)

@@ -80,11 +80,13 @@ class Methods:
 
     async def do_reset(self, client):
         """Stop the apps gracefully, then restart the device."""
-        self.kernel.task(self.kernel.system, self._reset())
+        host = ":" in self.provider.sessions_[client].owner.name
+        self.kernel.task(self.kernel.system, self._reset(host))
 
-    async def _reset(self):
+    async def _reset(self, host):
         await self.kernel.stop_all()
-        trouble.lasted()  # what somebody asked for is no failed boot
+        if host:  # what a person asked for is no failed boot, what an app asks for may be
+            trouble.lasted()
         port.reset()
 
     def do_renew(self, client):

@@ -200,7 +200,10 @@ def password_of(ssid: str, given: str | None, is_open: bool, prefix: str = "") -
                 f"the password of '{ssid}' is missing: --{prefix}password, or --{prefix}open when "
                 "the network has none"
             )
-        password = getpass.getpass(f"Password of '{ssid}' (empty: open network): ")
+        try:
+            password = getpass.getpass(f"Password of '{ssid}' (empty: open network): ")
+        except EOFError:  # Ctrl-D
+            raise KeyboardInterrupt from None
     check_wifi(ssid, password)
     return password
 
