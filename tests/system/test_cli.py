@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from kod import Device
+from kod import Device, link
 from simulated_device import SimulatedDevice, until
 
 TICKER = """
@@ -457,33 +456,6 @@ def is_idle(pid: int) -> bool:
     return pauses() == before
 
 
-def test_what_wakes_an_app_that_sleeps_does_no_harm_at_any_other_moment(
-    bench: SimulatedDevice, app: App
-) -> None:
-    # The guard's signal, sent through a process of its own, may come when that app has woken up.
-    # One without SA_RESTART cut short what the collector waits for: one in two hundred was deadly.
-    bench.kod("install", "clock", app("ticker", TICKER))
-    device = bench.run_json["device_pid"]
-    ended = threading.Event()
-
-    def strike() -> None:
-        with contextlib.suppress(ProcessLookupError):
-            while not ended.wait(0.001):
-                os.kill(device, signal.SIGURG)
-
-    striker = threading.Thread(target=strike)
-    striker.start()
-    try:
-        with Device.find("bench") as connected:
-            for _ in range(500):
-                connected.list()
-    finally:
-        ended.set()
-        striker.join()
-    assert bench.run_json["device_pid"] == device
-    assert bench.states() == {"clock": "running"}
-
-
 def test_a_reset_starts_the_installed_apps_again(bench: SimulatedDevice, app: App) -> None:
     bench.kod("install", "clock", app("ticker", TICKER))
     processes = {bench.run_json["device_pid"]}
@@ -493,6 +465,21 @@ def test_a_reset_starts_the_installed_apps_again(bench: SimulatedDevice, app: Ap
         processes.add(bench.run_json["device_pid"])
         until(lambda: bench.states() == {"clock": "running"})
     assert bench.kod("info", "--json").json()["boot_reason"] == "reset"
+
+
+def test_a_device_that_comes_up_between_two_looks_at_it_is_reached(
+    bench: SimulatedDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = link.connect_tcp
+    refused = iter([link.LinkLost("refused: it boots")])
+
+    def connect_later(*arguments: Any) -> link.Connection:
+        for error in refused:
+            raise error
+        return connect(*arguments)
+
+    monkeypatch.setattr(link, "connect_tcp", connect_later)
+    assert bench.kod("list", "--json").json() == []
 
 
 # --- on this computer

@@ -189,7 +189,7 @@ def test_a_provider_that_crashes_is_seen_by_its_users_and_comes_back(
         "    raise OSError('sensor lost')\n"
     )
     bench.kod("install", "provider", beside_the_tutorial(tmp_path, "fragile", text))
-    bench.kod("install", "user1", TUTORIAL / "user.py", "--no-wait")  # it fails as soon
+    bench.kod("install", "user1", TUTORIAL / "user.py", "--no-wait")
     until(lambda: bench.kod("info", "user1", "--json").json()["restarts"] > 0)
     assert "ServiceClosed" in bench.kod("logs", "user1").out
     until(lambda: bench.kod("info", "provider", "--json").json()["restarts"] > 0)

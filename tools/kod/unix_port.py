@@ -4,11 +4,11 @@ of its own script. Arguments: the folder of that module, then what MicroPython i
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import signal
 import sys
-
-_WAKE = {"URG": True, "WINCH": False}  # whether what they interrupt goes on, where it can
 
 
 def main() -> None:
@@ -16,16 +16,27 @@ def main() -> None:
     sys.path.append(sys.argv[1])
     from micropython_run import run_main
 
-    # With these lib/kodkod/port/unix.py wakes a main thread that waits in a system call: first by
-    # one after which most calls go on, the wait in a collection among them. Of their handler only
-    # its C part is left, which does nothing; SIGINT would be raised wherever it strikes.
-    for name, restarts in _WAKE.items():
-        number = signal.Signals["SIG" + name]
-        signal.signal(number, lambda _number, _frame: None)
-        signal.siginterrupt(number, not restarts)
-    os.environ["KODKOD_WAKE"] = " ".join(_WAKE)
+    with contextlib.suppress(OSError):  # a system without this has the port's own way
+        _make_bell()
     program = os.path.join(os.path.dirname(sys.executable), "micropython")
     sys.exit(run_main([program, *sys.argv[2:]]))
+
+
+def _make_bell() -> None:
+    """A pipe that interrupts what waits in a system call when it is written to: how
+    lib/kodkod/port/unix.py wakes its main thread.
+
+    Of the handler only its C part is left, which does nothing. SIGINT would be raised wherever it
+    strikes, and one that a process sends may come when nothing waits any more.
+    """
+    readable, writable = os.pipe()
+    os.set_blocking(readable, False)
+    os.set_blocking(writable, False)
+    signal.signal(signal.SIGIO, lambda _number, _frame: None)
+    fcntl.fcntl(readable, fcntl.F_SETOWN, os.getpid())
+    flags = fcntl.fcntl(readable, fcntl.F_GETFL)
+    fcntl.fcntl(readable, fcntl.F_SETFL, flags | os.O_ASYNC)
+    os.environ["KODKOD_BELL"] = f"{readable} {writable}"
 
 
 main()

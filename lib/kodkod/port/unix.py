@@ -62,8 +62,8 @@ def watchdog(ms):
 
 # The guard. A thread looks at the clock and asks the main thread, between two bytecodes, to look
 # too; that makes an exception pending as the VM itself does, so it is raised at the next jump,
-# as on an ESP32. A main thread that waits in a system call is woken by a signal that does nothing
-# else, where whoever started this process has provided for some (tools/kod/unix_port.py).
+# as on an ESP32. A main thread that waits in a system call is woken by a bell which does nothing
+# else, where whoever started this process has provided for one (tools/kod/unix_port.py).
 # Elsewhere there is SIGINT alone: this port raises it wherever it strikes, in the allocator too.
 
 
@@ -129,9 +129,12 @@ _pending = None  # the VM's field for it
 interrupted = KeyboardInterrupt()  # what is raised
 _signalled = False
 _asked = False
-# Commands that wake it: from sleeping and polling, and from what would go on after that signal.
-# That one is the last resort, since it disturbs the collector too, should it come that late.
-_wake = ["kill -" + name + " $PPID" for name in (os.getenv("KODKOD_WAKE") or "").split()]
+_spared = False
+# What is written to the last can be read from the first, and interrupts a system call.
+_bell = (os.getenv("KODKOD_BELL") or "").split()
+if _bell:
+    _bell = open(int(_bell[0]), "rb"), open(int(_bell[1]), "wb")  # noqa: SIM115
+_stroke = bytearray(1)
 
 
 def _address(thing):
@@ -171,7 +174,7 @@ def _watch():
 
 
 def _keep_looking():
-    global _asked
+    global _asked, _spared
     late = 0
     while _guard:
         time.sleep_ms(_TICK_MS)
@@ -179,28 +182,40 @@ def _keep_looking():
         if _bites is not None and time.ticks_diff(time.ticks_ms(), _bites) > 0:
             os.system("kill -USR1 $PPID")
         guard = _guard
-        if not guard or not (_is_pending() or guard.late()):
+        pending = _is_pending()
+        if not guard or not (pending or guard.late()):
             late = 0
             continue
         late += 1
-        if late > 2 and not _wake and _sleeps():
+        sleeps = late > 2 and _sleeps()
+        if sleeps and (_spared or not _bell):
             late = -100  # it may take its time, and the next must not come with it
-            _signal(guard)
-        elif late > 0 and not _asked and not _is_pending():
+            if not _bell:
+                _signal(guard)
+        elif late > 0 and not _asked and not pending:
             _asked = True  # before it is: the main thread may look at once, and says so in here
             try:
                 micropython.schedule(_look, guard)
             except RuntimeError:  # the queue is full: at the next tick
                 _asked = False
-        if late > 2 and _wake and _sleeps():
-            os.system(_wake[late > 8])  # it looks now, or raises what is pending
+        elif sleeps and (_asked or pending):
+            _ring()  # it looks now, or raises what is pending
+        _spared = False
+
+
+def _ring():
+    # Where the collector waits for this thread it is not heard: that wait ends before this begins.
+    _bell[1].write(_stroke)
+    _bell[0].readinto(_stroke)
 
 
 def _look(guard):
-    global _asked
+    global _asked, _spared
     _asked = False
+    _spared = True  # it need not be woken again at once
     if guard.late() and guard.fire():
-        interrupt()
+        _spared = False
+        interrupt()  # no jump may follow: it would be raised in here
 
 
 def _sleeps():
