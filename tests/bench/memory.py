@@ -40,6 +40,7 @@ for name in sys.argv[2:]:
 CORE = ["kodkod.system.boot", "kodkod.link.tcp"]
 REST = [
     "kodkod.link.door",
+    "kodkod.link.keys",
     "kodkod.link.remote",
     "kodkod.link.cable",
     "kodkod.link.repl",
