@@ -41,6 +41,8 @@ sys.path.insert(0, sys.argv[1])
 gc.collect()
 before = gc.mem_alloc()
 import kodkod.system.boot, kodkod.link.tcp
+for done in kodkod.system.BOOT:
+    kodkod.borrow.forget("kodkod." + done)
 gc.collect()
 print(gc.mem_alloc() - before)
 """

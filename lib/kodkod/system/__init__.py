@@ -1,6 +1,7 @@
 # The device. Booting is loaded for itself, and goes when it is done.
 
-BOOT = ("system.boot", "system.settings", "apps.startup", "apps.begin")  # leave once it is done
+# They leave once it is done.
+BOOT = ("system.boot", "system.settings", "apps.startup", "apps.boots", "apps.begin")
 
 
 def main():

@@ -6,7 +6,7 @@ import sys
 from micropython import const
 
 from kodkod import port
-from kodkod.apps import logs, trouble, upkeep
+from kodkod.apps import logs, upkeep
 from kodkod.borrow import borrow
 from kodkod.services import registry
 from kodkod.system import settings as files
@@ -80,7 +80,7 @@ class Methods:
 
     async def _reset(self):
         await self.kernel.stop_all()
-        trouble.lasted()  # what somebody asked for is no failed boot
+        borrow("kodkod.apps.boots").lasted()  # what somebody asked for is no failed boot
         port.reset()
 
     def do_services(self, client, start=0):
