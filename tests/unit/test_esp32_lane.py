@@ -299,7 +299,7 @@ async def test_callbacks_run_as_steps_of_their_app(kernel):
         "import kodkod\n"
         "seen = []\n"
         "def tick(timer):\n"
-        "    seen.append(kodkod.apps.kernel.kernel.current.name)\n"
+        "    seen.append(kodkod.apps.loader.kernel.current.name)\n"
         "    assert timer is one\n"
         "    if len(seen) == 3:\n        timer.deinit()\n        asyncio.create_task(end())\n"
         "async def end():\n    print(seen)\n    raise SystemExit(5)\n"

@@ -8,7 +8,6 @@ import os
 import rtc  # noqa: F401
 from kodkod import port
 from kodkod.apps import begin, boots, logs, startup, supervisor, switch
-from kodkod.apps import kernel as kernels
 from kodkod.apps.supervisor import Supervisor
 from kodkod.storage.catalog import Catalog
 
@@ -332,7 +331,7 @@ def test_an_update_that_ends_with_0_or_says_ready_has_passed(lab):
     ready = "import asyncio, kodkod\nasync def main():\n    kodkod.ready()\n    1/0\n"
 
     async def body(s):
-        kernels.supervisor = s
+        s.kernel.supervisor = s
         for source in (ENDS, ready):
             new = lab.image(source)
             await s.switch().install(s, "clock", new, {"restart": "never"})

@@ -46,6 +46,7 @@ class Scheduler(Ending):
         self.judged = None  # the app whose exception is being looked at
         self.short = False  # of memory: apps wait
         self.upkeep = None  # the task that sees to it
+        self.supervisor = None  # on a device that has installed apps
         self.ending = None  # the exit code that `run` returns, once decided
         self.on_idle = None  # called when the last app has ended
         self.next_gid = 0

@@ -6,7 +6,6 @@ from micropython import const
 
 from kodkod import port
 from kodkod.apps import begin, boots, logs, startup, trouble, upkeep
-from kodkod.apps import kernel as kernels
 from kodkod.apps.supervisor import Supervisor
 from kodkod.link.console import Console
 from kodkod.system import settings
@@ -34,7 +33,7 @@ def _hello(config):
 
 
 async def _boot(kernel, config):
-    supervisor = kernels.supervisor = Supervisor(kernel)
+    supervisor = kernel.supervisor = Supervisor(kernel)
     SystemProvider("apps", 1, supervisor).install()
     SystemProvider("log", 2).install()
     SystemProvider("device", 3, supervisor, config).install()
