@@ -3,7 +3,7 @@
 
 from micropython import const
 
-from kodkod.channel import Signal
+from kodkod.signal import Signal
 
 _STEP_LIMIT_MS = const(2000)
 _GRACE_MS = const(2000)

@@ -7,9 +7,9 @@ from time import ticks_diff, ticks_ms
 from micropython import const
 
 from kodkod import link
-from kodkod.channel import Signal
 from kodkod.link.frames import Splitter
 from kodkod.link.line import Line, gone, welcome
+from kodkod.signal import Signal
 
 _FRAME = const(320)  # bytes of the longest, and more
 _PIECE = const(96)

@@ -10,7 +10,7 @@ from micropython import const
 from kodkod import link, port
 from kodkod.apps import logs
 from kodkod.borrow import borrow
-from kodkod.channel import Signal
+from kodkod.signal import Signal
 
 REST_MS = 60000  # without input, until what it needed is let go; tests make it shorter
 _LOOK_MS = const(100)
