@@ -1,11 +1,6 @@
 from typing import Any
 
-class Signal:
-    """Tasks wait for a change; whoever makes it wakes them all, and each looks for itself."""
-
-    def __init__(self) -> None: ...
-    def set(self) -> None: ...
-    async def wait(self, timeout_ms: int | None = None) -> None: ...
+from .signal import Signal as Signal
 
 class Channel(Signal):
     """A queue of at most `capacity` values between tasks of one app. `dropped` counts refusals."""
@@ -23,8 +18,3 @@ class Channel(Signal):
 
     async def receive(self) -> Any:
         """Waits for a value; the oldest comes first."""
-
-PARKED: object
-
-def wake(task: Any) -> None:
-    """Ends the wait of `task`. One that is being cancelled wakes by itself, and must stay so."""

@@ -12,7 +12,7 @@ from asyncio import core
 
 import kodkod
 from kodkod import errors, spawn
-from kodkod.apps import kernel as kernels
+from kodkod.apps import loader
 from kodkod.services import (
     ServiceClient,
     ServiceProvider,
@@ -300,7 +300,7 @@ async def finish(client):
         if not client.queue_ and (client.idle_ or not client.task_):
             break
         await asyncio.sleep(0)
-    over = kernels.kernel.current.verdict  # a hook has ended this very app
+    over = loader.kernel.current.verdict  # a hook has ended this very app
     for one in client.made:
         if one.ends != 1 and not over:
             state.problems.append("a proxy was told of %d ends" % one.ends)
@@ -397,7 +397,7 @@ async def main(seed):
 
 def left(apps):
     """Everything that must be empty once all apps have ended."""
-    kernel = kernels.kernel
+    kernel = loader.kernel
     check("apps", [app.name for app in kernel.apps if app.name not in ("kodkod", "main")])
     check("providers", registry.providers)
     check("waiting opens", registry.changed._tasks)

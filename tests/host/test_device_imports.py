@@ -37,7 +37,7 @@ def _imports(folder: str) -> set[str]:
 
 
 def test_services_know_nothing_of_apps_storage_or_links() -> None:
-    assert _imports("services") == {"channel", "errors", "message", "services"}
+    assert _imports("services") == {"errors", "message", "services", "signal"}
 
 
 # What else may: the platform's own part, and the view of `os` and `open` that apps get.

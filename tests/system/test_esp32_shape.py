@@ -2,7 +2,7 @@
 
 An ESP32 has 32-bit objects and 160 KB of heap for them. The unix port from pip has 64-bit ones.
 This library takes 0.70 times as much of 32-bit objects (1.26.1, both builds of the unix port side
-by side: 74,192 and 106,560 bytes of core): the heap here is larger by that, figures are smaller.
+by side: 51,424 and 74,208 bytes of core): the heap here is larger by that, figures are smaller.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ sys.path.insert(0, sys.argv[1])
 gc.collect()
 before = gc.mem_alloc()
 import kodkod.system.boot, kodkod.link.tcp
+for done in kodkod.system.BOOT:
+    kodkod.borrow.forget("kodkod." + done)
 gc.collect()
 print(gc.mem_alloc() - before)
 """

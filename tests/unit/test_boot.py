@@ -2,13 +2,13 @@
 
 import rtc
 from kodkod import port, system
-from kodkod.apps import trouble
+from kodkod.apps import boots
 from kodkod.system import boot
 
 CAUSE, BUTTON = port.reset_cause, port.boot_button
 
 
-def boots(causes, button=False):
+def booted(causes, button=False):
     """What each boot of a row of them says, none of which lasts."""
     port.boot_button = lambda: button
     found = []
@@ -23,31 +23,31 @@ def boots(causes, button=False):
 
 def test_after_three_boots_in_a_row_that_did_not_last_no_app_is_started():
     rtc.held[0] = b""
-    assert boots(["power", "watchdog", "panic"]) == [None, None, None]
-    assert boots(["reset"]) == ["3 boots in a row did not last 30 s"]
-    trouble.lasted()
-    assert boots(["reset"]) == [None]
+    assert booted(["power", "watchdog", "panic"]) == [None, None, None]
+    assert booted(["reset"]) == ["3 boots in a row did not last 30 s"]
+    boots.lasted()
+    assert booted(["reset"]) == [None]
 
 
 def test_which_app_was_starting_is_said():
     rtc.held[0] = b""
-    boots(["power"] * 3)
-    trouble.starting("clock")
-    assert boots(["reset"])[0] == (
+    booted(["power"] * 3)
+    boots.starting("clock")
+    assert booted(["reset"])[0] == (
         "3 boots in a row did not last 30 s, the last while starting 'clock'"
     )
 
 
 def test_waking_from_deep_sleep_does_not_count():
     rtc.held[0] = b""
-    assert boots(["sleep"] * 9) == [None] * 9
-    assert boots(["power", "reset"]) == [None, None]
-    assert boots(["sleep", "reset"]) == [None, None]
+    assert booted(["sleep"] * 9) == [None] * 9
+    assert booted(["power", "reset"]) == [None, None]
+    assert booted(["sleep", "reset"]) == [None, None]
 
 
 def test_the_boot_button_is_reason_enough():
     rtc.held[0] = b""
-    assert boots(["power"], button=True) == ["the boot button is held"]
+    assert booted(["power"], button=True) == ["the boot button is held"]
 
 
 def test_a_device_whose_kernel_is_out_of_order_restarts():

@@ -13,7 +13,7 @@ import machine
 import network
 from kernel_lab import ended, from_files, kernel_test, log, settle, started
 from kodkod import port
-from kodkod.apps import peripherals, trouble
+from kodkod.apps import boots, peripherals, trouble
 from kodkod.port import unix
 
 FILES = []
@@ -113,10 +113,10 @@ async def test_what_catches_every_interrupt_is_written_down_and_the_device_resta
     finally:
         machine._gone = before
     assert machine._resets[0] == ("reset",)
-    assert trouble.culprit() == "stubborn"
+    assert boots.culprit() == "stubborn"
     kernel.shield = 0  # it is not what a device would live to see
     trouble.note("")
-    assert trouble.culprit() == ""
+    assert boots.culprit() == ""
     await app.wait()
 
 
@@ -125,33 +125,33 @@ async def test_what_catches_every_interrupt_is_written_down_and_the_device_resta
 
 def test_boots_that_do_not_last_are_counted():
     machine._memory[0] = b""
-    assert [trouble.boots() for _ in range(3)] == [1, 2, 3]
-    trouble.lasted()
-    assert trouble.boots() == 1
-    trouble.starting("clock")
-    assert trouble.was_starting() == "clock"
+    assert [boots.count() for _ in range(3)] == [1, 2, 3]
+    boots.lasted()
+    assert boots.count() == 1
+    boots.starting("clock")
+    assert boots.was_starting() == "clock"
     trouble.note("bad")
-    assert (trouble.culprit(), trouble.was_starting(), trouble.boots()) == ("bad", "clock", 2)
-    trouble.starting()
-    assert (trouble.culprit(), trouble.was_starting()) == ("bad", "")
+    assert (boots.culprit(), boots.was_starting(), boots.count()) == ("bad", "clock", 2)
+    boots.starting()
+    assert (boots.culprit(), boots.was_starting()) == ("bad", "")
     machine._memory[0] = b""
     for _ in range(300):
-        count = trouble.boots()
+        count = boots.count()
     assert count == 255
 
 
 def test_memory_that_a_power_cut_has_filled_with_anything_is_empty():
     for data in (b"", b"\xff" * 100, b"K1", os.urandom(80), b"\0" * 2048):
         machine._memory[0] = data
-        assert (trouble.culprit(), trouble.was_starting(), trouble.boots()) == ("", "", 1), data
+        assert (boots.culprit(), boots.was_starting(), boots.count()) == ("", "", 1), data
 
 
 def test_names_of_the_greatest_length_fit():
     machine._memory[0] = b""
     name = "n" * 32
     trouble.note(name)
-    trouble.starting(name)
-    assert (trouble.culprit(), trouble.was_starting()) == (name, name)
+    boots.starting(name)
+    assert (boots.culprit(), boots.was_starting()) == (name, name)
     assert len(machine._memory[0]) == port.MEMORY
 
 
@@ -204,7 +204,7 @@ def test_a_reset_that_is_asked_for_leaves_word():
     finally:
         machine._gone = before
     assert port.read_memory()[-1:] == b"R"
-    assert trouble.culprit() == "x"
+    assert boots.culprit() == "x"
 
 
 # What apps take
@@ -299,7 +299,7 @@ async def test_callbacks_run_as_steps_of_their_app(kernel):
         "import kodkod\n"
         "seen = []\n"
         "def tick(timer):\n"
-        "    seen.append(kodkod.apps.kernel.kernel.current.name)\n"
+        "    seen.append(kodkod.apps.loader.kernel.current.name)\n"
         "    assert timer is one\n"
         "    if len(seen) == 3:\n        timer.deinit()\n        asyncio.create_task(end())\n"
         "async def end():\n    print(seen)\n    raise SystemExit(5)\n"
@@ -396,8 +396,8 @@ async def test_rtc_memory_is_shared_but_for_the_kernel_s_part(kernel):
         "assert rtc.memory() == b'mine' * 100\nrtc.datetime()\n"
     )
     await ended(app_of(kernel, text), "ended", 0)
-    trouble.starting("x")
-    assert (trouble.culprit(), trouble.was_starting()) == ("someone", "x")
+    boots.starting("x")
+    assert (boots.culprit(), boots.was_starting()) == ("someone", "x")
     text = "assert machine.RTC().memory() == b'mine' * 100\n"
     await ended(app_of(kernel, text), "ended", 0)
 

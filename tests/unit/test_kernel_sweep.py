@@ -449,7 +449,7 @@ async def test_notify(kernel):
         provider.install()
         ready = []
         heard = []
-        app = kodkod.apps.kernel.kernel.app("listener")
+        app = kodkod.apps.loader.kernel.app("listener")
         kernel.start(app, listen(strike, ready, heard))
         while not ready:
             await asyncio.sleep_ms(0)

@@ -7,8 +7,7 @@ import os
 
 import rtc  # noqa: F401
 from kodkod import port
-from kodkod.apps import begin, logs, startup, supervisor, switch, trouble
-from kodkod.apps import kernel as kernels
+from kodkod.apps import begin, boots, logs, startup, supervisor, switch
 from kodkod.apps.supervisor import Supervisor
 from kodkod.storage.catalog import Catalog
 
@@ -297,12 +296,12 @@ def test_a_quarantined_app_starts_by_hand_alone(lab):
 @lab_test
 def test_which_app_is_starting_is_written_down(lab):
     lab.installed(
-        "first", "import kodkod\nfrom kodkod.apps import trouble\nprint(trouble.was_starting())\n"
+        "first", "import kodkod\nfrom kodkod.apps import boots\nprint(boots.was_starting())\n"
     )
 
     async def body(s):
         assert said("first") == "first"
-        assert trouble.was_starting() == ""
+        assert boots.was_starting() == ""
 
     lab.run(body)
 
@@ -332,7 +331,7 @@ def test_an_update_that_ends_with_0_or_says_ready_has_passed(lab):
     ready = "import asyncio, kodkod\nasync def main():\n    kodkod.ready()\n    1/0\n"
 
     async def body(s):
-        kernels.supervisor = s
+        s.kernel.supervisor = s
         for source in (ENDS, ready):
             new = lab.image(source)
             await s.switch().install(s, "clock", new, {"restart": "never"})

@@ -12,7 +12,6 @@ import rtc  # noqa: F401
 import vfs
 from kodkod import message, port
 from kodkod.apps import begin, logs, starting, startup, supervisor, switch
-from kodkod.apps import kernel as kernels
 from kodkod.apps.supervisor import Supervisor
 from kodkod.borrow import borrow
 from kodkod.errors import ImageInvalid, StorageFull
@@ -84,7 +83,7 @@ class Device:
         """Boots, runs `await body(supervisor)` as the system, and ends."""
 
         async def main():
-            s = kernels.supervisor = Supervisor(kernel)
+            s = kernel.supervisor = Supervisor(kernel)
             try:
                 startup.load(s)
                 if boot:

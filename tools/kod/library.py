@@ -14,6 +14,7 @@ from kod.errors import UserError
 
 _HERE = Path(__file__).resolve().parent
 _OPTIMIZE = "-O3"  # drops asserts and line numbers nobody reads: the kernel's RAM is the apps'
+_CONST = b"\nfrom micropython import const\n"  # the compiler folds const() by itself
 
 
 def library_folder() -> Path:
@@ -75,23 +76,25 @@ def unpacked() -> Path:
 def compiled(source: Path, name: str) -> bytes:
     """The .mpy of `source`; tracebacks call it `name`. Kept in the cache by what it is made of."""
     program = micropython.mpy_cross()
-    text = source.read_bytes()
+    text = source.read_bytes().replace(_CONST, b"\n\n")
     version = Path(program).stat()
     made_of = f"{_OPTIMIZE}\0{name}\0{version.st_size}\0{version.st_mtime_ns}\0".encode() + text
     key = hashlib.sha256(made_of).hexdigest() + ".mpy"
     with contextlib.suppress(OSError):
         return (config.cache("library") / key).read_bytes()
-    data = _compile(program, source, name)
+    data = _compile(program, source, text, name)
     with contextlib.suppress(OSError):  # a cache that cannot be written is no reason to fail
         config.keep(config.cache("library") / key, data)
     return data
 
 
-def _compile(program: str, source: Path, name: str) -> bytes:
+def _compile(program: str, source: Path, text: bytes, name: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "out.mpy"
+        taken = Path(folder) / source.name
+        taken.write_bytes(text)
         done = subprocess.run(
-            [program, _OPTIMIZE, "-s", name, "-o", str(target), str(source)],
+            [program, _OPTIMIZE, "-s", name, "-o", str(target), str(taken)],
             capture_output=True,
             text=True,
             check=False,

@@ -3,29 +3,10 @@
 
 from micropython import const
 
-from kodkod.channel import Signal
+from kodkod.signal import Signal
 
 _STEP_LIMIT_MS = const(2000)
 _GRACE_MS = const(2000)
-_NATIVES = const(16)
-_ESPIPE = const(29)
-
-
-def _is_native(thing):
-    return hasattr(thing, "seek") or hasattr(thing, "fileno")
-
-
-def _is_open(thing):
-    try:
-        if hasattr(thing, "fileno"):
-            return thing.fileno() >= 0
-        if hasattr(thing, "seek"):
-            thing.seek(0, 1)
-    except OSError as exc:
-        return exc.errno == _ESPIPE
-    except ValueError:
-        return False
-    return True
 
 
 class App:
@@ -85,19 +66,6 @@ class App:
     def own(self, thing):
         """Enter `thing` (it has a plain `close()`) into the record; returns it."""
         self.owned.append(thing)
-        return thing
-
-    def own_native(self, thing):
-        """Enter a file or socket of MicroPython's own. Those that the app has closed leave the
-        record; beyond 16 the oldest is left to the garbage collector, as on a bare device."""
-        owned = self.owned
-        if len(owned) >= _NATIVES:
-            owned[:] = [one for one in owned if _is_open(one)]
-            for one in owned:
-                if len(owned) >= _NATIVES and _is_native(one):
-                    owned.remove(one)
-                    break
-        owned.append(thing)
         return thing
 
     async def wait(self):

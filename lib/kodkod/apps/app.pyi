@@ -26,9 +26,6 @@ class App:
     def own(self, thing: Any) -> Any:
         """Enter `thing` (it has a plain `close()`) into the record; returns it."""
 
-    def own_native(self, thing: Any) -> Any:
-        """Enter a file or socket of MicroPython's own."""
-
     async def wait(self) -> int:
         """Wait for the end; returns the exit code."""
 

@@ -4,7 +4,6 @@
 import asyncio
 import builtins
 
-from kodkod.apps import kernel as kernels
 from kodkod.apps import loader, logs, upkeep
 from kodkod.apps.guard import Guard
 from kodkod.apps.scheduler import Scheduler
@@ -15,7 +14,7 @@ def start():
     """Make the kernel and put its hooks in force; nothing runs before its `run()`."""
     guard = Guard()
     kernel = Scheduler(guard)
-    kernels.kernel = seam.kernel = loader.kernel = logs.kernel = kernel
+    seam.kernel = loader.kernel = logs.kernel = kernel
     core = asyncio.core
     _replace(builtins, "print", logs.print_)
     _replace(builtins, "input", logs.input_)
@@ -43,12 +42,12 @@ def _replace(place, name, value):
 
 def stop():
     """Take the hooks back; what still waits in the kernel's queue runs no more."""
-    kernels.kernel.guard.stop()
+    loader.kernel.guard.stop()
     while loader.replaced:
         setattr(*loader.replaced.pop())
     asyncio.new_event_loop()
     del seam.kernel  # back to the plain one
-    kernels.kernel = None
+    loader.kernel = None
 
 
 def run(app, coro):

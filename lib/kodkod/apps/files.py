@@ -3,7 +3,7 @@
 
 import os as _os
 
-from kodkod.apps import loader
+from kodkod.apps import loader, natives
 
 _native_open = loader.open
 _ENOENT = 2
@@ -50,7 +50,7 @@ def open_file(path, mode="r", *args, **options):
         return _native_open(path, mode, *args, **options)
 
     makes = isinstance(mode, str) and [c for c in mode if c in _WRITES]
-    return loader.kernel.current.own_native(_do(call, makes, path))
+    return natives.own(_do(call, makes, path))
 
 
 def _reader(function):

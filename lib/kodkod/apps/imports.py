@@ -4,7 +4,6 @@
 import sys
 
 from kodkod.apps import loader
-from kodkod.apps.facade import View
 
 _PARTS = {  # which file of this folder makes the view, and of what
     "asyncio": None,
@@ -56,7 +55,7 @@ def other(app, name, top, wanted, args):
     if wanted and name != top:
         for part in name.split(".")[1:]:
             found = getattr(found, part)
-    return _star(found) if wanted == ("*",) and type(found) is View else found
+    return _star(found) if wanted == ("*",) and type(found) is loader.View else found
 
 
 def relative(name, wanted):
@@ -85,7 +84,7 @@ def _view(app, name):
             return None
     view = app.facades.get(top)
     if view is None:
-        view = app.facades[top] = View(loader.real(top))
+        view = app.facades[top] = loader.View(loader.real(top))
         part = _PARTS[top]
         if part:
             getattr(loader.real("kodkod.apps." + part, True), top)(app, view)

@@ -1,11 +1,8 @@
-# What apps may ask of the kernel: run, spawn, ready, defines.
+# What apps may ask of the kernel: run, spawn, ready, defines. Loaded when one asks.
 
 from kodkod import message
 from kodkod.apps import loader
 from kodkod.services import kernel as seam
-
-kernel = None  # the one that runs
-supervisor = None  # set on a device that has installed apps
 
 
 async def _main(main, args):
@@ -20,7 +17,7 @@ def run(main, *args):
     `main` is a function, plain or async. In an app's module body it makes `main` the app's own
     main task, as `asyncio.run` does.
     """
-    if kernel:
+    if loader.kernel:
         return loader.hand_over(_main(main, args))
     from kodkod.apps import begin
 
@@ -36,10 +33,12 @@ def spawn(main, *args, name=None):
         if type(name) is not str or ":" in name or name == "kodkod":
             raise ValueError("spawn: {!r} cannot name an app".format(name))
         message.copy(name, 64, "name")
-    return seam.shielded(_spawn, kernel.current or kernel.system, name, main, message.copy(args))
+    return seam.shielded(_spawn, name, main, message.copy(args))
 
 
-def _spawn(parent, name, main, args):
+def _spawn(name, main, args):
+    kernel = loader.kernel
+    parent = kernel.current or kernel.system
     app = kernel.app(name or "{}.{}".format(parent.origin, kernel.next_gid), parent)
     try:
         return kernel.start(app, _main(main, args))
@@ -50,11 +49,12 @@ def _spawn(parent, name, main, args):
 
 def ready():
     """Say that this app works: a new version's probation is passed."""
-    if supervisor:
-        supervisor.ready(kernel.current)
+    kernel = loader.kernel
+    if kernel.supervisor:
+        kernel.supervisor.ready(kernel.current)
 
 
 def defines():
     """What `kod install -D key=value` gave this app, a dict of str."""
-    app = kernel and kernel.current
+    app = loader.kernel and loader.kernel.current
     return app.defines if app else {}

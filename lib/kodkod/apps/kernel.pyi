@@ -3,12 +3,6 @@ from typing import Any
 
 from .app import App
 
-kernel: Any
-"""The one that runs."""
-
-supervisor: Any
-"""Set on a device that has installed apps."""
-
 def run(main: Callable[..., Any], *args: Any) -> int:
     """Start the kernel with a first app; returns its exit code when every app has ended.
 

@@ -8,7 +8,6 @@ import io
 import select
 import sys
 
-from kodkod.apps import facade  # noqa: F401 - which imports.py is not to take with it
 from kodkod.borrow import borrow
 
 native = builtins.__import__
@@ -23,6 +22,24 @@ _maker = None  # imports.py, while something is imported
 
 class Handover(BaseException):
     """Leaves a module's body when it hands its main coroutine over (asyncio.run, kodkod.run)."""
+
+
+class View:
+    """What an app sees as `module`, which all share: what it sets there stays its own."""
+
+    def __init__(self, module):
+        self._module = module
+
+    def __getattr__(self, name):
+        if name == "_task_queue":  # asyncio.core's, with the tasks of all in it
+            raise AttributeError(name)
+        value = getattr(self._module, name)
+        if isinstance(value, type(sys)):  # asyncio.core
+            value = View(value)
+        elif not callable(value):  # it may change
+            return value
+        setattr(self, name, value)
+        return value
 
 
 def path(app):

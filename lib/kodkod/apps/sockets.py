@@ -4,11 +4,11 @@
 import asyncio
 import socket as _socket
 
-from kodkod.apps import loader
+from kodkod.apps import loader, natives
 
 
 def _make(*args):
-    return loader.kernel.current.own_native(_socket.socket(*args))
+    return natives.own(_socket.socket(*args))
 
 
 def socket(app, view):
@@ -22,7 +22,7 @@ def _record(init):
         init(self, s, e)
         app = loader.kernel.current
         if app and app.dir and s not in app.owned and hasattr(s, "fileno"):
-            app.own_native(s)
+            natives.own(s)
 
     return record
 

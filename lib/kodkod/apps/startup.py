@@ -2,7 +2,7 @@
 
 import asyncio
 
-from kodkod.apps import logs, trouble
+from kodkod.apps import boots, logs
 from kodkod.apps.supervisor import Slot
 
 
@@ -38,10 +38,10 @@ async def start(supervisor):
         if slot.record["state"]:
             slot.state = slot.record["state"]  # "stopped" by hand, or "quarantined"
         else:
-            trouble.starting(name)
+            boots.starting(name)
             supervisor.start(slot)
             await asyncio.sleep_ms(0)
-    trouble.starting("")
+    boots.starting("")
 
 
 def _order(slots):

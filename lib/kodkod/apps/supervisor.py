@@ -8,8 +8,8 @@ from micropython import const
 from kodkod import port
 from kodkod.apps import logs
 from kodkod.borrow import Borrowed, borrow
-from kodkod.channel import Signal
 from kodkod.errors import AppNotFound
+from kodkod.signal import Signal
 
 BACKOFF_MS = 1000  # before the first restart, doubling; tests make it shorter
 _BACKOFF_MAX_MS = const(60000)

@@ -7,8 +7,8 @@ from micropython import const
 from kodkod import port
 from kodkod.apps import logs
 from kodkod.apps.supervisor import Slot
-from kodkod.channel import Signal
 from kodkod.errors import AppNotFound
+from kodkod.signal import Signal
 
 HELD_MS = 30000  # at least, that an image waits for its installation; tests make it shorter
 _PROBATION_MS = const(10000)

@@ -9,7 +9,7 @@ from micropython import const
 
 from kodkod import port
 from kodkod.apps import logs
-from kodkod.channel import wake
+from kodkod.signal import wake
 
 PERIOD_MS = 1000
 _PIECES = const(4)  # of the reserve: what a failing kernel needs to end an app and say so

@@ -7,7 +7,7 @@ import socket
 from micropython import const
 
 from kodkod import link
-from kodkod.message import pack
+from kodkod.borrow import borrow
 
 _PORT = const(9191)
 _EVERY_S = const(5)
@@ -37,7 +37,8 @@ async def announce(name, id, chip, version, port, to="255.255.255.255", at=_PORT
 
     `to` is where broadcasts go, `at` the UDP port, of questions too.
     """
-    content = pack(["kodkod", 1, name, id, chip, version, port])
+    said = ["kodkod", 1, name, id, chip, version, port]
+    content = borrow("kodkod.message").pack(said)
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     answering = None
     try:

@@ -7,9 +7,9 @@ from time import ticks_diff, ticks_ms
 from micropython import const
 
 from kodkod import link
-from kodkod.channel import Signal
 from kodkod.link.frames import Splitter
 from kodkod.link.line import Line, gone, welcome
+from kodkod.signal import Signal
 
 _FRAME = const(320)  # bytes of the longest, and more
 _PIECE = const(96)
@@ -172,10 +172,12 @@ class Cable:
         # What stands before a Ctrl-C does not matter, and an opening that was hurt is no text.
         start = max(0, start, text.find(b"\x03"))
         if start or not (max(text) > 126 or b"kodkod" in text):
+            console = self._console
+            keys = console.keys
             for byte in text[start:]:
-                job = self._console.type(byte)
+                job = keys.key(console, byte)
                 if job:
-                    await self._console.do(job)
+                    await keys.do(console, job)
 
     async def _put(self, data):
         # No faster than a slow line takes it: a full one would stop the device.

@@ -1,5 +1,5 @@
 # The console: frames of kod, mpremote's raw REPL and a person's prompt on one stream of bytes.
-# What serves each is loaded when it is used and unloaded after; only this stays.
+# What serves each is loaded when something comes in and let go after; only this stays.
 
 import asyncio
 import select
@@ -10,10 +10,9 @@ from micropython import const
 from kodkod import link, port
 from kodkod.apps import logs
 from kodkod.borrow import borrow
-from kodkod.channel import Signal
+from kodkod.signal import Signal
 
-_BATCH = const(64)  # bytes that are read before others get their turn
-_REST_MS = const(60000)  # without input, until what it needed is unloaded
+REST_MS = 60000  # without input, until what it needed is let go; tests make it shorter
 _LOOK_MS = const(100)
 _RESET_MS = const(3000)  # without a line of the log after a soft reset, if nothing comes in
 
@@ -26,6 +25,7 @@ class Console:
         self.kernel = kernel
         self.hello = hello
         self.limit_ms = limit_ms
+        self.keys = None  # keys.py, while something comes in now and then
         self.mode = None  # who takes what is typed: Repl, RawRepl, or None at an empty prompt
         self.cable = None  # who takes frames, while there are any
         self.typed = None  # the record and the namespace of typed code
@@ -34,8 +34,8 @@ class Console:
         self.again = b""  # bytes to be read once more
         self._shown = 0  # number of the log's last line that was shown, or counted as lost
         self.news = Signal()  # there may be lines to show
-        self._reset = False  # nothing has come in since a soft reset
-        self._heard = port.uptime_ms()
+        self.quiet = False  # nothing has come in since a soft reset
+        self.heard = port.uptime_ms()
         self._in = sys.stdin.buffer
         self._out = sys.stdout.buffer
         self._byte = bytearray(1)
@@ -86,76 +86,24 @@ class Console:
         logs.followers.append(self._line)
         self.kernel.task(self.kernel.system, self._tell())
         while True:
+            keys = None  # so that it can be let go meanwhile
             try:
                 await link.readable(sys.stdin)
-                job = self._take()
+                keys = self.keys = self.keys or self.load("keys")
+                job = keys.take(self)
                 while job or self.again:
                     if job:
-                        await self.do(job)
-                    job = self._take()
+                        await keys.do(self, job)
+                    job = keys.take(self)
             except EOFError:
                 return
             except KeyboardInterrupt:  # a Ctrl-C a moment too late
                 pass
             except Exception as exc:
                 self.mode = None
+                while not keys and self.read() >= 0:  # no memory for it: what came is lost
+                    pass
                 self.kernel.log_exception(None, exc, "console")
-
-    def _take(self):
-        # Take what has come, up to the end of a job.
-        self._heard = port.uptime_ms()
-        for _ in range(_BATCH):
-            byte = self.read()
-            if byte < 0:
-                break
-            if self._reset:
-                self._reset = False
-                self.news.set()
-            if not self.cable:
-                if byte:
-                    job = self.type(byte)
-                    if job:
-                        return job
-                    continue
-                self.cable = self.load("cable").Cable(self)
-            data = bytearray()
-            while byte >= 0:
-                data.append(byte)
-                byte = self.read() if len(data) < _BATCH else -1
-            self.cable.feed(data)
-            break
-        return None
-
-    def type(self, byte):
-        """Take a byte that a person or mpremote typed; the job that it completes, or None."""
-        mode = self.mode
-        if mode:
-            return mode.feed(byte)
-        if byte == 3 or byte == 13:
-            self.prompt = ">>> "
-            self.write("\r\n>>> ")
-            return None
-        if byte == 1:
-            self.mode = self.load("rawrepl").RawRepl(self)
-        else:
-            self.mode = self.load("repl").Repl(self)
-        return self.mode.feed(byte)
-
-    async def do(self, job):
-        """Do a job of the mode's: "reset", or a step of typed code."""
-        mode = self.mode
-        typed = self.begin()
-        if job == "reset":
-            self._reset = True
-            await typed.reset()
-            mode.done(None)
-        else:
-            try:
-                self.kernel.call4(typed.record(), typed.step, job, mode.source, None, None)
-            except Exception as exc:  # the record has ended
-                typed.error = exc
-            mode.done(typed.report())
-        self.news.set()
 
     # Lines of the log: shown while nobody else uses the line
 
@@ -164,21 +112,21 @@ class Console:
 
     async def _tell(self):
         while True:
-            await self.news.wait(_REST_MS)
+            await self.news.wait(REST_MS)
             while not self.cable and (not self.mode or self.mode.shows):
-                if self._reset:
+                if self.quiet:
                     # mpremote, when it has mounted a folder, waits for silence now, and takes
                     # the first ">" that comes then for the raw REPL's.
                     await self.news.wait(_LOOK_MS)
-                    if port.uptime_ms() - self._heard > _RESET_MS:
-                        self._reset = False
+                    if port.uptime_ms() - self.heard > _RESET_MS:
+                        self.quiet = False
                     continue
                 line = self._next()
                 if not line:
                     break
                 await asyncio.sleep_ms(self._show(line))
-            if port.uptime_ms() - self._heard > _REST_MS and not self.cable:
-                self._unuse()
+            if self.keys and port.uptime_ms() - self.heard > REST_MS and not self.cable:
+                self.keys.rest(self)
 
     def _next(self):
         for line in logs.lines:
@@ -199,16 +147,6 @@ class Console:
         if not typing:
             self.write(self.mode.line() if self.mode else self.prompt)
         return len(text) // 11
-
-    def _unuse(self):
-        if self.mode and self.mode.shows and self.mode.idle:
-            self.mode = None
-        if not self.mode:
-            if self.prompt:
-                self.write("\r\x1b[K")
-                self.prompt = ""
-            if self.typed and self.typed.idle:
-                self.typed = None
 
     def flush(self):
         """The kernel has ended: show what was not."""

@@ -13,8 +13,8 @@ from micropython import const
 
 from kodkod import port
 from kodkod.apps import logs
-from kodkod.channel import Signal
 from kodkod.link.views import Views
+from kodkod.signal import Signal
 
 _input = builtins.input
 

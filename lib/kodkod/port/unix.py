@@ -40,10 +40,10 @@ def set_time(epoch_s):
 
 def reset():
     """Restart the device."""
-    from kodkod.apps import kernel
+    from kodkod.apps import loader
 
     # No SystemExit: the kernel takes one for the end of the app whose step it leaves.
-    kernel.kernel.ending = RESET_CODE
+    loader.kernel.ending = RESET_CODE
 
 
 _bites = None  # ticks_ms at which the watchdog restarts the device

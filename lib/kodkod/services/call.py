@@ -5,9 +5,9 @@ from time import ticks_add, ticks_diff, ticks_ms
 from micropython import const
 
 from kodkod import errors
-from kodkod.channel import wake
 from kodkod.message import copy
 from kodkod.services import kernel as _k
+from kodkod.signal import wake
 
 # Half of the ESP32's tick period is six days; whoever sleeps longer looks again.
 _FOREVER = const(1 << 28)

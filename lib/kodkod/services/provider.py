@@ -2,9 +2,9 @@
 from os import urandom
 
 from kodkod import errors
-from kodkod.channel import Signal
 from kodkod.services import kernel as _k
 from kodkod.services import registry
+from kodkod.signal import Signal
 
 
 class Session:

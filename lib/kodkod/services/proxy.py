@@ -5,9 +5,9 @@ from time import ticks_add, ticks_diff, ticks_ms
 from micropython import const
 
 from kodkod import errors
-from kodkod.channel import PARKED, Signal, wake
 from kodkod.message import pack
 from kodkod.services import kernel as _k
+from kodkod.signal import PARKED, Signal, wake
 
 _QUEUE_BYTES = const(4096)
 # What is kept at most of resources that closed before their proxies were made.

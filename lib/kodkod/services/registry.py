@@ -1,6 +1,6 @@
 # What a client asks for, which providers are installed, and which of them it gets.
 from kodkod import errors
-from kodkod.channel import Signal
+from kodkod.signal import Signal
 
 providers = []
 # Every waiting open looks again when it is set.

@@ -1,6 +1,6 @@
 from typing import Any
 
-from ..channel import Signal
+from ..signal import Signal
 from .provider import ServiceProvider
 from .restricted import Restricted
 

@@ -2,12 +2,12 @@
 from asyncio import core
 
 from kodkod import errors
-from kodkod.channel import Signal
 from kodkod.services.client import ServiceClient
 from kodkod.services.provider import ServiceProvider
 from kodkod.services.proxy import ServiceResourceProxy
 from kodkod.services.registry import ServiceSelector
 from kodkod.services.resource import ServiceResource
+from kodkod.signal import Signal
 
 # A resource that a method returns crosses as {_HANDLE: handle}: the client makes a proxy of it.
 _HANDLE = "kodkod:handle"

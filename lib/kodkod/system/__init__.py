@@ -4,7 +4,8 @@ import sys
 
 from kodkod import port
 
-BOOT = ("system.boot", "system.settings", "apps.startup", "apps.begin")  # leave once it is done
+# They leave once it is done.
+BOOT = ("system.boot", "system.settings", "apps.startup", "apps.boots", "apps.begin")
 
 
 def main():

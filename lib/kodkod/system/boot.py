@@ -5,8 +5,7 @@ import sys
 from micropython import const
 
 from kodkod import port
-from kodkod.apps import begin, logs, startup, trouble, upkeep
-from kodkod.apps import kernel as kernels
+from kodkod.apps import begin, boots, logs, startup, trouble, upkeep
 from kodkod.apps.supervisor import Supervisor
 from kodkod.borrow import borrow
 from kodkod.link.console import Console
@@ -38,15 +37,15 @@ def _hello(config):
 
 
 async def _boot(kernel, config):
-    supervisor = kernels.supervisor = Supervisor(kernel)
+    supervisor = kernel.supervisor = Supervisor(kernel)
     SystemProvider("apps", 1, supervisor).install()
     SystemProvider("log", 2).install()
     SystemProvider("device", 3, supervisor, config).install()
     startup.load(supervisor)
-    startup.quarantine(supervisor, trouble.culprit())
+    startup.quarantine(supervisor, boots.culprit())
     trouble.note("")
     supervisor.safe_mode = _why_safe()
-    kernel.task(kernel.system, trouble.wait())
+    kernel.task(kernel.system, boots.wait())
     wifi = _wifi(config)
     try:
         if supervisor.safe_mode:
@@ -62,11 +61,10 @@ def _why_safe():
     # Waking from deep sleep is part of what an app does, and no failed boot.
     if port.boot_button():
         return "the boot button is held"
-    boots = 0 if port.reset_cause() == "sleep" else trouble.boots()
-    if boots <= _BOOTS:
+    if port.reset_cause() == "sleep" or boots.count() <= _BOOTS:
         return None
     text = "{} boots in a row did not last 30 s".format(_BOOTS)
-    starting = trouble.was_starting()
+    starting = boots.was_starting()
     return text + (", the last while starting '{}'".format(starting) if starting else "")
 
 

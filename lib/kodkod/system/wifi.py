@@ -5,7 +5,7 @@ import asyncio
 
 from micropython import const
 
-from kodkod.channel import Signal
+from kodkod.signal import Signal
 
 _LOOK_MS = const(200)
 JOIN_LOOKS = 100  # 20 s for one network; tests make it shorter
