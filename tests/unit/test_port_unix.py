@@ -67,6 +67,27 @@ def test_an_interrupt_that_strikes_the_guards_thread_does_not_end_it():
         unix.guard_stop()
 
 
+def test_a_record_that_the_main_thread_is_changing_does_not_end_the_guards_thread():
+    class Moves(Idle):
+        def __init__(self):
+            self.count = 0
+
+        def late(self):
+            self.count += 1
+            if self.count == 1:
+                raise error
+            return False
+
+    error = AttributeError("'App' object has no attribute 'limit'")
+    guard = Moves()
+    unix.guard_start(guard)
+    try:
+        while guard.count < 3:
+            time.sleep_ms(1)
+    finally:
+        unix.guard_stop()
+
+
 def test_the_thread_of_the_guard_never_collects_what_the_main_thread_moves_about():
     here[:] = [[i] for i in range(COUNT)]
     there[:] = [None] * COUNT

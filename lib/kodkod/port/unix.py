@@ -163,6 +163,8 @@ def _watch():
             _keep_looking()
         except KeyboardInterrupt:  # a busy system gives this thread what was for the main one
             _asked = False
+        except AttributeError:  # the main thread makes room in the record: at the next tick
+            pass
 
 
 def _keep_looking():
