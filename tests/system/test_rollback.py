@@ -44,7 +44,10 @@ def main():
 
 @pytest.fixture(autouse=True)
 def _old(bench: SimulatedDevice, app: App) -> Iterator[None]:
-    """An old version that runs."""
+    """An old version that runs, on a device without boots that failed."""
+    if (bench.folder / "rtc.bin").read_bytes()[2] > 1:
+        bench.kod("reset")  # a person's does not count
+        until(lambda: bench.kod("info", code=None).code == 0)
     with bench.connect() as device:
         device.install("clock", app("clock", OLD), wait=False)
     yield
