@@ -83,7 +83,7 @@ class DeviceFile(pytest.File):
             command = [sys.executable, "-u"]
             environment["PYTHONPATH"] = os.pathsep.join([library, str(UNIT)])
         else:
-            command = [micropython(), "-X", "heapsize=" + self.settings.get("heap", "8m")]
+            command = [*micropython(), "-X", "heapsize=" + self.settings.get("heap", "8m")]
             environment["MICROPYPATH"] = os.pathsep.join([library, str(UNIT), ".frozen"])
         deep = "1" if os.environ.get("KODKOD_DEEP") == "1" else "0"
         command += [str(RUNNER), self.path.stem, deep, *names]

@@ -13,6 +13,8 @@ _HOME = {
 
 
 def __getattr__(name):
+    if name == "__all__":
+        return list(_HOME)
     if name == "defines":
         from kodkod.apps.kernel import defines
 

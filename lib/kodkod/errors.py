@@ -66,7 +66,9 @@ def to_wire(exc):
     except Exception:
         code = RemoteError.code
         message = name
-    return [code, _text(message[:_MESSAGE]), _text(name[:60]), _text(trace[-_TRACEBACK:])]
+    message = legible(message[:_MESSAGE], 2 * _MESSAGE)
+    trace = legible(trace[-_TRACEBACK:], _TRACEBACK + 100)
+    return [code, message, legible(name[:60], _MESSAGE), trace]
 
 
 def _trace(exc):
@@ -79,11 +81,12 @@ def _trace(exc):
     return "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
 
 
-def _text(text):
-    # A str of MicroPython may hold what UTF-8 cannot say, and an error must always cross.
+def legible(text, limit):
+    """`text`, or what of it is ASCII: a str of MicroPython may hold what UTF-8 cannot say, and
+    an error or a line of a log must always cross, in `limit` bytes."""
     from kodkod.message import copy
 
     try:
-        return copy(text, 2 * _MESSAGE if len(text) <= _MESSAGE else _TRACEBACK + 100)
+        return copy(text, limit)
     except KodkodError:
         return "".join([c if c < "\x7f" else "?" for c in text])

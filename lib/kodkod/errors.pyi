@@ -81,5 +81,8 @@ class Incompatible(KodkodError):
 def from_wire(code: int, message: str = "", type: str = "", traceback: str = "") -> KodkodError:
     """The exception that `to_wire` described; a code that this side does not know: RemoteError."""
 
+def legible(text: str, limit: int) -> str:
+    """`text`, or what of it is ASCII: so that it crosses every boundary, in `limit` bytes."""
+
 def to_wire(exc: BaseException) -> list[Any]:
     """[code, message, type, traceback] of any exception; never raises, whatever its `str` does."""

@@ -78,7 +78,7 @@ def resident() -> list[tuple[str, float]]:
         script = Path(place) / "resident.py"
         script.write_text(PROGRAM)
         there = [m for m in SERVICES + REST if f"lib/{m.replace('.', '/')}.mpy" in files]
-        command = [micropython.unix_port(), str(script), f"{place}/lib", *CORE, *there]
+        command = [*micropython.command(), str(script), f"{place}/lib", *CORE, *there]
         lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rows = [line.split() for line in lines.splitlines()]
     words = int(rows[0][1])
@@ -119,7 +119,7 @@ def free_with_tutorial() -> tuple[float, float]:
             shutil.copytree(folder, flash)
         (flash / "main.py").write_text(ALONE)
         environment = {"KODKOD_ROOT": str(flash), "MICROPYPATH": f".frozen:{flash}/lib"}
-        command = [micropython.unix_port(), "-X", f"heapsize={heap}", "main.py"]
+        command = [*micropython.command(), "-X", f"heapsize={heap}", "main.py"]
         output = subprocess.run(
             command, cwd=flash, env=environment, input="", capture_output=True, text=True
         ).stdout

@@ -35,7 +35,7 @@ def main() -> int:
         print(f"\n== {part} ==", flush=True)
         if part in DEVICE:
             program, *arguments = DEVICE[part]
-            command = [micropython.unix_port(), "-X", "heapsize=8m", str(HERE / program)]
+            command = [*micropython.command(), "-X", "heapsize=8m", str(HERE / program)]
         else:
             program, *arguments = HOST[part]
             command = [sys.executable, str(HERE / program)]

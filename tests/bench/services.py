@@ -214,7 +214,6 @@ CASES = (
     ("open + close", case_open),
 )
 
-ALONE = (case_queues, case_open, case_style)
 # 160 bytes with 32-bit objects.
 GARBAGE = 160 if sys.maxsize < 1 << 32 else 320
 BUDGETS = {
@@ -231,11 +230,9 @@ async def main():
         for _ in range(count):
             clients.append(await ServiceClient(SELECTOR).open())
         print(f"clients: {count}")
-        cases = [case for _, case in CASES if count == 1 or case not in ALONE]
-        taken = await measure(cases, clients)
+        taken = await measure([case for _, case in CASES], clients)
         for name, case in CASES:
-            if case in taken:
-                print(f"{name:<30}" + figures(case, taken))
+            print(f"{name:<30}" + figures(case, taken))
         for client in clients:
             client.close()
 
@@ -244,8 +241,7 @@ def figures(case, taken):
     us, garbage = taken[case]
     line = f"{us:9.2f} us {garbage:7.0f} B {us / taken[case_plain][0]:6.1f} x"
     for base, most, text in BUDGETS.get(case, ()):
-        if base in taken:
-            line += f"   {us / taken[base][0]:.2f} of {text}, at most {most}"
+        line += f"   {us / taken[base][0]:.2f} of {text}, at most {most}"
     if case is case_sync:
         line += f"   at most {GARBAGE} B"
     return line

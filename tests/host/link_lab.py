@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+from interpreter import ROOT, micropython
 from kod import link
 
-ROOT = Path(__file__).parent.parent.parent
 SERVICE = "5a1e0a9c-6c1d-4a86-9c0e-0123456789ab"
 KEY = bytes.fromhex("00112233445566778899aabbccddeeff")
 DEEP = os.environ.get("KODKOD_DEEP") == "1"
-
-
-def interpreter() -> str:
-    beside = Path(sys.executable).parent / "micropython"
-    found = os.environ.get("MICROPYTHON") or (str(beside) if beside.exists() else None)
-    return found or shutil.which("micropython") or "micropython"
 
 
 def free_port() -> int:
@@ -41,7 +32,7 @@ class Device:
         program = ROOT / "tests" / "apps" / "link_device.py"
         path = os.pathsep.join([str(ROOT / "lib"), ".frozen"])
         self.process = subprocess.Popen(
-            [interpreter(), "-X", f"heapsize={heap}", program, str(self.port), key.hex(), mode],
+            [*micropython(), "-X", f"heapsize={heap}", program, str(self.port), key.hex(), mode],
             env=dict(os.environ, MICROPYPATH=path),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

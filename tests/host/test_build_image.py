@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from building import build, refused, write
+from interpreter import micropython
 from kod import __version__
 from kod.build import Image, build_image, check_mpy, read_image
 from kod.build.compile import MPY
 from kod.build.errors import BuildError
-from kod.micropython import mpy_cross, unix_port
+from kod.micropython import mpy_cross
 from kod.mpremote_api import romfs_write
 from kodkod.errors import Incompatible
 
@@ -329,7 +330,7 @@ def _run(image: Image, folder: Path) -> subprocess.CompletedProcess[str]:
     shutil.rmtree(folder, ignore_errors=True)
     write(folder, dict(image.files))
     code = f"import sys; sys.path[:] = ['.', '.frozen']; __import__({image.manifest['entry']!r})"
-    command = [unix_port(), "-c", code]
+    command = [*micropython(), "-c", code]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=20)
 
 
@@ -388,6 +389,6 @@ def test_a_device_takes_what_was_built(tmp_path: Path) -> None:
         root=str(tmp_path / "root"),
         id=image.id,
     )
-    ran = subprocess.run([unix_port(), "-c", code], capture_output=True, text=True, timeout=20)
+    ran = subprocess.run([*micropython(), "-c", code], capture_output=True, text=True, timeout=20)
     assert (ran.stdout, ran.stderr) == ("True app\n", "")
     assert (tmp_path / "root" / "apps" / image.id / "pkg" / "part.mpy").is_file()

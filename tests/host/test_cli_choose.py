@@ -311,7 +311,7 @@ def test_the_devices_own_beacon_is_heard_and_answers_a_probe(loopback: int) -> N
         f"'desk', 'aabbccddeeff', 'esp32', '0.1.0', 9190, '127.255.255.255', {loopback}))"
     )
     device = subprocess.Popen(
-        [micropython.unix_port(), "-c", program],
+        [*micropython.command(), "-c", program],
         env={**os.environ, "MICROPYPATH": f".frozen:{library.library_folder().parent}"},
     )
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -261,6 +262,18 @@ def test_a_chip_where_no_stub_starts_is_flashed_by_its_rom(
     assert config.devices()[0].console == "/dev/ttyUSB7"
 
 
+def test_ctrl_c_while_it_writes_says_what_to_do(
+    board: FakeEsp32, firmware: str, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(esp, "write", interrupted)
+    assert flash("--port", "loop://", "--firmware", firmware, "--no-wifi") == 130
+    assert "the board on loop:// is half written: run the command again" in said()[1]
+    assert config.devices() == []
+
+
 def test_a_failed_write_remembers_nothing(
     chip: FakeEsp32, port: str, firmware: str, said: Said
 ) -> None:
@@ -336,6 +349,13 @@ def test_the_list_of_boards(said: Said) -> None:
         (["--baud", "fast"], "no speed"),
         (["--port", "P", "--before", "magic"], "invalid choice"),
         (["--dry-run", "--firmware", "nowhere.bin"], "no firmware file nowhere.bin"),
+        (["--firmware", "nowhere.bin"], "no firmware file nowhere.bin"),
+        (["--wait", "nan"], "no number of seconds"),
+        (["--wait", "-1"], "no number of seconds"),
+        (["--wifi-ssid", ""], "'' cannot name a Wi-Fi network"),
+        (["--name", ""], "'' cannot name a device"),
+        (["--port", "/"], "/ is no serial port"),
+        (["--port", "magic://board"], "no URL that pyserial knows"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -365,6 +385,19 @@ def test_a_value_the_device_could_not_use_is_refused(
     assert says in said()[1]
 
 
+@pytest.mark.parametrize("key", ["Ctrl-C", "Ctrl-D"])
+def test_no_answer_to_the_password_question_ends_it(
+    key: str, firmware: str, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def typed(_: str) -> str:
+        raise KeyboardInterrupt if key == "Ctrl-C" else EOFError
+
+    monkeypatch.setattr("kod.cli.flash._may_ask", lambda: True)
+    monkeypatch.setattr("getpass.getpass", typed)
+    assert flash("--dry-run", "--firmware", firmware, "--wifi-ssid", "home") == 130
+    assert said()[1] == ""
+
+
 def test_the_password_may_come_from_the_environment(
     firmware: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -382,6 +415,24 @@ def test_without_a_port_it_says_what_to_plug_in(
     monkeypatch.setattr(ports.list_ports, "comports", list)
     assert flash() == 3
     assert "no serial port with a board was found" in said()[1]
+
+
+def test_nothing_is_written_where_the_key_could_not_be_kept(
+    board: FakeEsp32, firmware: str, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KOD_HOME", "/dev/null/kod")
+    assert flash("--port", "loop://", "--firmware", firmware, "--no-wifi") == 1
+    assert "/dev/null/kod, where keys of devices are kept, cannot be written" in said()[1]
+    assert board.flash == b"\xff" * len(board.flash)
+
+
+def test_a_full_disk_is_one_line(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> bytes:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("kod.flash.firmware.chip_of", full)
+    assert flash("--firmware", "x.bin") == 1
+    assert said()[1] == "kod: this computer says: No space left on device\n"
 
 
 def test_with_several_ports_it_asks_for_one(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -413,6 +464,8 @@ def test_names_that_are_made_up_are_valid_and_differ() -> None:
         (["rst:0x1 (POWERON_RESET)", "waiting for download"], False, "", "let go of BOOT"),
         (["Traceback (most recent call last):", "ImportError"], False, "", "its start failed"),
         ([">>> "], False, "", ""),
+        (["\x04\x04>Traceback (most recent call last):"], False, "", "its start failed"),
+        (["OK\x04\x04>[kodkod] desk (aa) is up"], True, "", ""),
         (['  File "/lib/kodkod/system/boot.py", line 3, in main'], False, "", ""),
     ],
 )

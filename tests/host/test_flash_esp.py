@@ -197,6 +197,20 @@ def test_a_server_that_is_not_there() -> None:
     assert error.exit_code == LOST
 
 
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "Could not open serial port rfc2217://board:1: [Errno -2] Name or service not known",
+        "could not open port rfc2217://board:1: [Errno 8] nodename nor servname provided",
+        "could not open port rfc2217://board:1: [Errno -3] Temporary failure in name resolution",
+    ],
+)
+def test_a_server_whose_host_is_unknown(reason: str) -> None:
+    error = ports.cannot_open("rfc2217://board:1", reason)
+    assert isinstance(error, Unreachable)
+    assert str(error) == "rfc2217://board:1 cannot be opened: no such host is found"
+
+
 def test_a_port_that_another_program_has_open() -> None:
     controller, terminal = pty.openpty()
     try:

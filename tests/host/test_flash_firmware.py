@@ -11,6 +11,7 @@ from pathlib import Path
 
 import fake_firmware
 import pytest
+from kod import config
 from kod.errors import BadInput, Unreachable, UserError
 from kod.flash import boards, firmware
 
@@ -103,8 +104,12 @@ def test_firmware_of_another_chip_is_refused(tmp_path: Path) -> None:
         (DATA[:5000], "no partition table"),
         (DATA + b"\0" * 0x200000, "longer than its own partitions"),
         (DATA[:12] + b"\x63\0" + DATA[14:], "unknown chip"),
+        (DATA[:60000], "is cut, before its program begins"),
+        (DATA[:70000], "is cut, in the middle of its program"),
+        (DATA[:-1], "is cut, in the middle of its program"),
+        (DATA[:80000] + bytes([DATA[80000] ^ 1]) + DATA[80001:], "its own SHA-256 differs"),
+        (DATA[:0xF000] + b"\xff" + DATA[0xF001:], "damaged, where its program should begin"),
     ],
-    ids=["empty", "a web page", "UF2", "app-bin", "cut", "padded", "unknown chip"],
 )
 def test_what_is_no_firmware_is_refused(data: bytes, says: str, tmp_path: Path) -> None:
     path = tmp_path / "fw.bin"
@@ -156,6 +161,18 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(server: Server, tmp_path: 
     said: list[str] = []
     assert firmware.load(board, None, said.append).data == DATA
     assert "another hash" in said[0]
+
+
+def test_a_cut_file_in_the_cache_is_fetched_again_also_where_no_hash_is_known(
+    server: Server,
+) -> None:
+    board, told = offered(server), []
+    firmware.load(board, None)
+    kept = config.cache("firmware") / board.firmware_file
+    kept.write_bytes(DATA[:70000])
+    assert firmware.load(board, None, told.append).data == DATA
+    assert any(f"{kept} is damaged: fetched again" in text for text in told)
+    assert kept.read_bytes() == DATA
 
 
 def test_an_unknown_hash_is_called_unknown(server: Server) -> None:

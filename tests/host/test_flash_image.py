@@ -10,10 +10,10 @@ from pathlib import Path
 
 import fake_firmware
 import pytest
+from interpreter import micropython
 from kod.errors import UserError
 from kod.flash import boards, firmware, image, plan
 from kod.flash.boards import BLOCK
-from kod.micropython import unix_port
 
 BOARDS = boards.all_boards()
 IDS = [board.name for board in BOARDS]
@@ -68,7 +68,7 @@ def mounted(tmp_path: Path, content: bytes) -> dict[str, str]:
     script.write_text(MOUNT)
     data.write_bytes(content)
     done = subprocess.run(
-        [unix_port(), "-X", "heapsize=32m", str(script), str(data), str(len(content))],
+        [*micropython(), "-X", "heapsize=32m", str(script), str(data), str(len(content))],
         capture_output=True,
         text=True,
         check=False,
@@ -240,6 +240,14 @@ def test_the_images_are_the_same_for_the_same_device_and_differ_in_nothing_else(
     other = plan.make(board, loaded, board.flash_size, {**SETTINGS, "name": "shed"})
     one, two = image.read(first.image), image.read(other.image)
     assert {path for path in one if one[path] != two[path]} == {"kodkod.json"}
+
+
+def test_a_device_reads_the_names_of_networks_as_they_are() -> None:
+    name = 'Büro 2.4 "G" \\ \' \U0001f600'
+    content = plan.settings_file(plan.new_settings("desk", [[name, 'pä ss"wo\\rd']]))
+    program = "import json, sys; print(json.load(sys.stdin)['wifi'][0][0].encode().hex())"
+    done = subprocess.run([*micropython(), "-c", program], input=content, capture_output=True)
+    assert bytes.fromhex(done.stdout.decode()).decode() == name
 
 
 def test_saved_images_with_the_key_are_for_their_owner_alone(tmp_path: Path) -> None:

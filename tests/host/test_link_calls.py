@@ -245,6 +245,19 @@ def test_flood_is_bounded_and_counted(test: link.RemoteService) -> None:
     assert len(got) + stream.lost == 2000
 
 
+def test_what_the_device_still_kept_for_a_handle_that_closes_is_counted(
+    test: link.RemoteService,
+) -> None:
+    handle = test.call("open")
+    stream = test.notifications(handle)
+    test.connection._events = -1000  # this side gives no credit
+    sending = test.submit("notify", [handle, 0, 116])
+    assert [stream.get(5000) for _ in range(16)] == list(range(52, 68))
+    stream.close()
+    assert stream.lost == 100
+    assert sending.result(5) is None
+
+
 def test_flooded_handle_takes_nothing_from_another(test: link.RemoteService) -> None:
     loud, quiet = test.call("open"), test.call("open")
     heard = test.notifications(quiet)

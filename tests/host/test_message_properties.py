@@ -81,7 +81,7 @@ class Pair:
 
     def __init__(self) -> None:
         # The heap is small: whoever lets a length of a buffer decide what to allocate fails here.
-        self.children = [Child(micropython(), "-X", "heapsize=2m"), Child(sys.executable, "-u")]
+        self.children = [Child(*micropython(), "-X", "heapsize=2m"), Child(sys.executable, "-u")]
         self.asked = 0
 
     def ask(self, lines: list[str]) -> list[tuple[str, str]]:

@@ -24,6 +24,12 @@ def main():
     while True:
         time.sleep(0.05)
 """
+SPEAKS = b"""
+def main():
+    print("[kodkod] app 'web' stopped: as the one before may say at its end")
+    while True:
+        pass
+"""
 START = b"import sys\nfrom kodkod.system import boot\nsys.exit(boot.main())\n"
 
 
@@ -144,8 +150,9 @@ def test_a_network_can_be_added_without_sending_the_library_again(setup: Run, fl
         (b"def main(:\n", "does not load there"),
         (b"def main():\n    raise OSError('no pins')\n", "did not come up with the new library"),
         (b"def main():\n    return 0\n", "did not come up with the new library"),
+        (SPEAKS, "did not come up with the new library (it says nothing more)"),
     ],
-    ids=["missing module", "syntax error", "fails at its start", "ends at once"],
+    ids=["missing module", "syntax error", "fails at its start", "ends at once", "hangs"],
 )
 def test_a_library_that_does_not_come_up_is_rolled_back(
     setup: Run, board: UnixBoard, flash: Path, boot: bytes, says: str,

@@ -29,7 +29,7 @@ def unpack(folder: Path, images: list[tuple[str, bytes]]) -> list[str]:
     root = folder / "flash"
     root.mkdir(exist_ok=True)
     run = subprocess.run(
-        [micropython(), "-X", "heapsize=2m", str(DRIVER), str(root), *paths],
+        [*micropython(), "-X", "heapsize=2m", str(DRIVER), str(root), *paths],
         env={**os.environ, "MICROPYPATH": str(ROOT / "lib")},
         capture_output=True,
         text=True,

@@ -18,7 +18,7 @@ import time
 import tty
 from pathlib import Path
 
-from kod.micropython import unix_port
+from interpreter import micropython
 
 _RESET = 75
 _READY = b"\x1e"
@@ -97,7 +97,7 @@ class UnixBoard:
         modes[3] |= termios.ISIG
         termios.tcsetattr(slave, termios.TCSANOW, modes)
         process = subprocess.Popen(
-            [unix_port(), "-X", "heapsize=8m", "-i", str(script)],
+            [*micropython(), "-X", "heapsize=8m", "-i", str(script)],
             stdin=slave,
             stdout=slave,
             stderr=slave,

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, TextIO
 
 import pytest
 from kod import Device, simulated
@@ -41,6 +42,43 @@ def until(condition: Callable[[], object], seconds: float = 20, what: str = "") 
         assert time.monotonic() < deadline, what or "it did not happen in time"
         time.sleep(0.02)
     return value
+
+
+def _judged(result: Result, code: int | None) -> Result:
+    assert code is None or result.code == code, result
+    return result
+
+
+def _run_here(arguments: list[str], environment: dict[str, str], folder: Path) -> Result:
+    """`kod` in this process, with what one of its own would have: standard files, for what it
+    starts as well, an environment, a folder."""
+    before = dict(os.environ), os.getcwd(), sys.stdin, sys.stdout, sys.stderr
+    with contextlib.ExitStack() as undo:
+        files: list[TextIO] = [undo.enter_context(open(os.devnull, encoding="utf-8"))]
+        files += [undo.enter_context(TemporaryFile("w+", encoding="utf-8")) for _ in "12"]
+        for number, file in enumerate(files):
+            kept = os.dup(number)
+            undo.callback(os.close, kept)
+            undo.callback(os.dup2, kept, number)
+            os.dup2(file.fileno(), number)
+        try:
+            os.environ.update(environment)
+            os.chdir(folder)
+            sys.stdin, sys.stdout, sys.stderr = files
+            code = main(arguments)
+        finally:
+            environ, here, sys.stdin, sys.stdout, sys.stderr = before
+            os.chdir(here)
+            os.environ.clear()
+            os.environ.update(environ)
+        out, err = map(_whole, files[1:])
+    return Result(code, out, err)
+
+
+def _whole(file: TextIO) -> str:
+    file.flush()
+    file.seek(0)
+    return file.read()
 
 
 def in_process(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
@@ -130,17 +168,21 @@ class SimulatedDevice:
             cwd=self.folder.parent,
         )
 
-    def kod(self, *arguments: str | Path, code: int | None = 0, seconds: float = 30) -> Result:
-        """Runs a `kod` command; `code` is the exit code it must have."""
+    def kod(self, *arguments: str | Path, code: int | None = 0) -> Result:
+        """Runs a `kod` command in this process: what it does is the same, a start is saved.
+        `code` is the exit code it must have."""
+        words = [str(one) for one in arguments]
+        return _judged(_run_here(words, self.environment, self.folder.parent), code)
+
+    def started_kod(self, *arguments: str | Path, code: int | None = 0) -> Result:
+        """The same as a process of its own, from its start to its end."""
         with self.popen(*map(str, arguments)) as process:
             try:
-                out, err = process.communicate(timeout=seconds)
+                out, err = process.communicate(timeout=60)
             except BaseException:
                 process.kill()
                 raise
-        result = Result(process.returncode, out, err)
-        assert code is None or result.code == code, result
-        return result
+        return _judged(Result(process.returncode, out, err), code)
 
     def connect(self) -> Device:
         """The device as a library, from this process."""

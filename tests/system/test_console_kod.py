@@ -116,7 +116,7 @@ def test_two_kods_on_one_line_are_not_mixed(talk: Talk) -> None:
 def test_a_bare_repl_is_named_and_not_touched(talk: Talk) -> None:
     master, slave = os.openpty()
     bare = subprocess.Popen(
-        [micropython.unix_port(), "-i"],
+        [*micropython.command(), "-i"],
         stdin=slave,
         stdout=slave,
         stderr=slave,
@@ -154,7 +154,6 @@ def test_noise_never_hangs_and_never_lies(
         "-d",
         line.port,
         code=None,
-        seconds=100,
     )
     line.quiet()
     if done.code == 0:

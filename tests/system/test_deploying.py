@@ -318,6 +318,55 @@ def test_an_app_that_brings_the_device_down_at_each_boot_gives_safe_mode_that_na
     assert kod("run", app("fine", "print('fine')\n")).out == "fine\n"
 
 
+def test_an_app_that_asks_for_a_restart_at_each_start_gives_safe_mode(
+    bench: SimulatedDevice, kod: Kod, app: App
+) -> None:
+    asks = (
+        "from kodkod import connect\n"
+        "async def main():\n"
+        "    async with connect('kodkod/device') as device:\n"
+        "        await device.reset()\n"
+    )
+    bench.kod("install", "again", app("again", asks), "--no-wait", code=None)
+
+    def safe_mode() -> object:
+        told = bench.kod("info", "--json", code=None)
+        return told.code == 0 and told.json()["safe_mode"]
+
+    assert until(safe_mode) == "3 boots in a row did not last 30 s"
+    kod("uninstall", "again")
+    kod("reset")  # a person's counts for no boot that failed
+    until(lambda: bench.kod("info", "--json", code=None).code == 0)
+    assert kod("info", "--json").json()["safe_mode"] is None
+
+
+@pytest.mark.parametrize(("asks", "state"), [("restart", "running"), ("stop", "stopped")])
+def test_an_app_may_ask_for_its_own_restart_or_stop(
+    bench: SimulatedDevice, kod: Kod, app: App, asks: str, state: str
+) -> None:
+    program = (
+        "import asyncio, os\n"
+        "from kodkod import connect\n"
+        "async def main():\n"
+        "    if 'asked' not in os.listdir():\n"
+        "        open('asked', 'w').close()\n"
+        "        async with connect('kodkod/apps') as apps:\n"
+        f"            await apps.{asks}('itself')\n"
+        "    print('once more')\n"
+        "    await asyncio.sleep(1000)\n"
+    )
+    kod("install", "itself", app("itself", program), "--no-wait")
+    until(lambda: bench.states() == {"itself": state}, what=f"it is not {state}")
+    if asks == "restart":
+        until(lambda: "once more" in kod("logs", "itself").out)
+    else:
+        assert kod("logs", "itself").out == ""
+        kod("reset")
+        until(lambda: bench.kod("info", "--json", code=None).code == 0)
+        assert bench.states() == {"itself": state}
+    kod("uninstall", "itself")
+
+
 def test_an_install_that_is_killed_at_any_moment_leaves_the_old_version_and_nothing_else(
     bench: SimulatedDevice, kod: Kod, app: App, tmp_path: Path
 ) -> None:

@@ -63,7 +63,7 @@ def test_the_library_says_what_it_keeps_resident(tmp_path: Path) -> None:
     script = tmp_path / "resident.py"
     script.write_text(RESIDENT)
     out = subprocess.run(
-        [micropython.unix_port(), script, tmp_path / "lib"],
+        [*micropython.command(), script, tmp_path / "lib"],
         capture_output=True,
         text=True,
         timeout=30,
@@ -78,7 +78,7 @@ def test_the_kernel_takes_at_most_ten_frames_below_an_app(tmp_path: Path) -> Non
     script = tmp_path / "depth.py"
     script.write_text(FRAMES_PROGRAM)
     result = subprocess.run(
-        [micropython.unix_port(), script, ROOT / "lib", EXAMPLES / "notification"],
+        [*micropython.command(), script, ROOT / "lib", EXAMPLES / "notification"],
         capture_output=True,
         text=True,
         timeout=30,
@@ -218,7 +218,7 @@ def test_the_tutorial_needs_at_most_forty_frames_of_stack(tmp_path: Path) -> Non
     script = tmp_path / "stack.py"
     script.write_text(DEPTH_PROGRAM)
     result = subprocess.run(
-        [micropython.unix_port(), script, ROOT / "lib", EXAMPLES / "notification"],
+        [*micropython.command(), script, ROOT / "lib", EXAMPLES / "notification"],
         capture_output=True,
         text=True,
         timeout=30,

@@ -25,7 +25,7 @@ def interleave(first: int, count: int, *options: str) -> str:
     path = os.pathsep.join([str(ROOT / "lib"), ".frozen"])
     program = ROOT / "tests" / "apps" / "interleave.py"
     run = subprocess.run(
-        [micropython.unix_port(), "-X", "heapsize=8m", program, str(first), str(count), *options],
+        [*micropython.command(), "-X", "heapsize=8m", program, str(first), str(count), *options],
         env={**os.environ, "MICROPYPATH": path},
         capture_output=True,
         text=True,

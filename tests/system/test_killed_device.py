@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from interpreter import micropython
 from kod import simulate
 from kod.build import Image, build_image
 from kod.config import Known
 from kod.device import Device
 from kod.errors import UserError
 from kod.link import LinkLost, connect_tcp
-from kod.micropython import unix_port
 from kodkod.errors import KodkodError
 from simulated_device import ROOT, until
 
@@ -54,7 +54,7 @@ class Machine:
             "MICROPYPATH": f".frozen:{folder}/lib",
         }
         self.process = subprocess.Popen(
-            [unix_port(), "main.py"],
+            [*micropython(), "main.py"],
             cwd=folder,
             env=environment,
             stdin=subprocess.PIPE,

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from interpreter import ROOT, micropython
+from kod.micropython import unix_port
 
 TESTS = ROOT / "tests"
 DEEP = os.environ.get("KODKOD_DEEP") == "1"
@@ -28,12 +29,17 @@ HARDWARE = [name for name in PARK if "# hardware" in (PARK_FOLDER / f"{name}.py"
 HOST = [name for name in PARK if name not in (LAST, *HARDWARE)]
 # On fakes of an ESP32's hardware; what waits in a C call of this computer cannot be there.
 LANE = [name for name in PARK if name not in (LAST, "sleeps", "waits_for_a_socket")]
+# Where interrupts are scheduled (firmware 1.29 and later), those that are to be interrupted.
+SCHEDULED = [
+    name for name in LANE if "# ends: runaway" in (PARK_FOLDER / f"{name}.py").read_text()
+]
+DEVICE = ""  # among the names of apps
 Answers = dict[str, dict[str, Any]]
 
 
 def run_park(names: list[str], rounds: int, heap: str = "4m") -> tuple[Answers, str, int]:
     """What the device said of each app, all its output, its exit code."""
-    command = [micropython(), "-X", f"heapsize={heap}", "../apps/park_device.py", str(TESTS)]
+    command = [*micropython(), "-X", f"heapsize={heap}", "../apps/park_device.py", str(TESTS)]
     path = os.pathsep.join([str(ROOT / "lib"), str(TESTS / "unit"), ".frozen"])
     device = subprocess.Popen(
         [*command, str(rounds), str(LIMIT_MS), *names],
@@ -71,9 +77,8 @@ def ended(device: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
 def whole_park(*names: str, rounds: int) -> Answers:
     answers, output, code = run_park([*names], rounds)
     told = [line for line in output.splitlines() if not line.startswith('{"')]
-    print(*told, sep="\n")
-    print(f"the device ended with {code}")
-    return answers
+    end = [f"the device ended with {code}, the last it said:", *told[-30:]]
+    return {**answers, DEVICE: {"end": "\n".join(end)}}
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +91,13 @@ def lane() -> Answers:
     return whole_park("lane", *LANE, rounds=ROUNDS if DEEP else 1)
 
 
+@pytest.fixture(scope="module")
+def lane29() -> Answers:
+    return whole_park("lane29", *SCHEDULED, rounds=ROUNDS if DEEP else 1)
+
+
 def check(answers: Answers, name: str) -> None:
-    assert name in answers, "the device has died before or meanwhile"
+    assert name in answers, answers[DEVICE]["end"]
     answer = answers[name]
     assert "failure" not in answer, answer["failure"]
     print(f"longest gaps of the others, ms: {answer['gaps']}; heap: {answer['heaps']}")
@@ -109,6 +119,21 @@ def test_harms_nobody_else(park: Answers, name: str) -> None:
 @pytest.mark.parametrize("name", LANE)
 def test_harms_nobody_else_on_an_esp32(lane: Answers, name: str) -> None:
     check(lane, name)
+
+
+@pytest.mark.parametrize("name", SCHEDULED)
+def test_harms_nobody_else_where_interrupts_are_scheduled(lane29: Answers, name: str) -> None:
+    check(lane29, name)
+
+
+def test_what_waits_in_a_system_call_is_stopped_without_our_start_of_the_port_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MICROPYTHON", unix_port())  # as a build of one's own is named
+    names = ["sleeps", "waits_for_a_socket"]
+    answers = whole_park(*names, rounds=1)
+    for name in names:
+        check(answers, name)
 
 
 @pytest.mark.parametrize("name", ["behaves", "crashes", "endless"])

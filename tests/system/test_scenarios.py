@@ -35,7 +35,7 @@ def test_client_and_provider_in_one_run(tmp_path: Path) -> None:
     transcript = tmp_path / "transcript.txt"
     path = os.pathsep.join([str(ROOT / "lib"), str(SCENARIOS), ".frozen"])
     run = subprocess.run(
-        [micropython.unix_port(), SCENARIOS / "together.py", transcript],
+        [*micropython.command(), SCENARIOS / "together.py", transcript],
         env={**os.environ, "MICROPYPATH": path},
         capture_output=True,
         text=True,

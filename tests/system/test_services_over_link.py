@@ -247,6 +247,28 @@ def test_what_comes_too_late_for_a_proxy_that_closed_is_dropped_and_counted(
     run(lab, main)
 
 
+@pytest.mark.parametrize("what", ["proxy", "client"])
+def test_what_the_device_still_kept_for_a_proxy_that_closes_is_dropped_and_counted(
+    lab: SimulatedDevice, what: str
+) -> None:
+    async def main(device: Device) -> None:
+        client = await ServiceClient(SELECTOR).open()
+        watcher = await held(client)
+        device.connection._events = -1000  # this side gives no credit
+        sending = asyncio.create_task(client.invoke("burst", [watcher, 0, 116]))
+        await until(
+            lambda: len(watcher.got) == 16
+        )  # the rest waits on the device, or found no room
+        (watcher if what == "proxy" else client).close()
+        await until(lambda: watcher.dropped == 100)
+        assert watcher.got == [*range(52, 68), "closed"]
+        (result,) = await asyncio.gather(sending, return_exceptions=True)
+        assert result == 116 or (isinstance(result, errors.ClientClosed) and what == "client")
+        client.close()
+
+    run(lab, main)
+
+
 def test_what_is_too_large_for_a_link_is_said(lab: SimulatedDevice) -> None:
     async def main(device: Device) -> None:
         client = await ServiceClient(SELECTOR).open()

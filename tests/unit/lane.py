@@ -11,12 +11,21 @@ from kodkod.port import unix
 sys.path.insert(0, __file__[: __file__.rfind("/") + 1] + "esp32_lane")
 import os  # noqa: E402
 
+import machine  # noqa: E402, F401
+
 unix._pending = unix._find_pending()
 os._raise[0] = unix.interrupt
 
 
+class Sys:
+    class implementation:
+        # What lane29.py asks for, or the oldest that works.
+        version = getattr(sys.modules.get("lane29"), "VERSION", (1, 26, 1))
+
+
 class Micropython:
-    """The module as the port sees it: nobody types here, so kbd_intr is only noted."""
+    """The module as the port sees it: nobody types here, so kbd_intr is only noted. What 1.29
+    schedules comes at the second jump, and always: it has a place of its own in the queue."""
 
     const = _micropython.const
 
@@ -24,10 +33,29 @@ class Micropython:
     def kbd_intr(char):
         os._char[0] = char
 
+    @staticmethod
+    def schedule(function, argument):
+        assert function is Micropython.kbd_intr and argument is None
+        assert Sys.implementation.version >= (1, 29)
+        try:
+            _micropython.schedule(_interrupt, None)
+        except RuntimeError:
+            unix.interrupt()
 
+
+def _interrupt(_):
+    unix.interrupt()
+
+
+_modules = {"sys": Sys, "micropython": Micropython}
+_real = {name: sys.modules.get(name) for name in _modules}
+sys.modules.update(_modules)
 from kodkod.port import esp32 as port  # noqa: E402
 
-port.micropython = Micropython
+for _name in _modules:
+    del sys.modules[_name]
+    if _real[_name]:
+        sys.modules[_name] = _real[_name]
 for _name in dir(kodkod.port):
     if _name[0] != "_" and _name not in ("clock", "esp32", "unix", "unix_console"):
         delattr(kodkod.port, _name)

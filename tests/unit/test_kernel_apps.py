@@ -20,7 +20,9 @@ from kernel_lab import (
     write,
 )
 from kodkod.apps import loader, starting
+from kodkod.message import pack
 from kodkod.services import ServiceProvider, ServiceSelector, registry
+from kodkod.system.log import piece
 
 
 async def forever():
@@ -726,3 +728,49 @@ async def test_tasks_may_await_one_another_and_one_of_them_from_several_sides(ke
             assert await task == 3
 
     assert await started(kernel, main).wait() == 0
+
+
+@kernel_test
+async def test_whatever_an_app_prints_or_raises_can_be_told_over_a_link(kernel):
+    def main():
+        print("\ud83d\ude00", "as json.loads gives an emoji")
+        for _ in range(20):
+            print("漢" * 230)
+        print("\U0001f600" * 600)
+        print("no end", end="")
+        raise SystemExit("\ud800" + "漢" * 3000)
+
+    app = started(kernel, main)
+    await app.wait()
+    assert "no end\n?" in log(app.name), "what it printed last stands before its traceback"
+    told = since = 0
+    while True:
+        lines = piece(None, since)
+        if not lines:
+            break
+        assert len(pack([lines])) < 2000, lines
+        told += len(lines)
+        since = lines[-1][0]
+    assert told >= 8
+    assert len(pack(app.traceback)) < 1300
+
+
+@kernel_test
+async def test_a_runaway_is_told_its_own_line_not_one_of_the_kernels(kernel):
+    text = "while True:\n    print(end='')\n"
+    app = from_files(kernel, "loops", {"main.py": text}, limit=50)
+    await ended(app, "runaway")
+    assert "main.py, line " in log("loops").split("\n")[-1], log("loops")
+
+
+@kernel_test
+async def test_a_simulated_device_says_that_it_has_no_pins(kernel):
+    app = from_files(kernel, "blink", {"main.py": "from machine import Pin\n"})
+    await ended(app, "failed")
+    assert "ImportError: a simulated device has no pins" in app.traceback
+
+
+@kernel_test
+async def test_the_public_names_can_be_imported_all_at_once(kernel):
+    text = "from kodkod import *\nfrom kodkod.services import *\nspawn, ServiceResourceProxy\n"
+    await ended(from_files(kernel, "all", {"main.py": text}), "ended", 0)

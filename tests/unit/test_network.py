@@ -1,10 +1,13 @@
 # The shared network connection, over a radio that is a fake: it stands for the hardware.
 
 import asyncio
+import io
 import json
 import os
 
+from harness import raises
 from kodkod import port
+from kodkod.errors import StorageFull
 from kodkod.services import ServiceClient, ServiceResourceProxy, ServiceSelector
 from kodkod.system import settings as files
 from kodkod.system import wifi
@@ -220,3 +223,30 @@ async def test_without_a_radio_the_network_is_there():
     assert (await client.invoke("info", []))["up"] is True
     client.close()
     await provider.uninstall()
+
+
+def test_settings_that_find_no_room_leave_the_old_ones_and_say_so():
+    class Full(io.IOBase):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def write(self, text):
+            raise OSError(28)
+
+    path = "network_settings.json"
+    before, files._PATH = files._PATH, path
+    native = files.flash.open
+    try:
+        files.save({"name": "desk"})
+        files.flash.open = lambda *args: native(*args).close() or Full()
+        with raises(StorageFull, "flash is full; kod uninstall frees some"):
+            files.save({"name": "shed"})
+        files.flash.open = native
+        assert files.load()["name"] == "desk"
+        assert path + ".new" not in os.listdir()
+    finally:
+        files._PATH, files.flash.open = before, native
+        os.remove(path)

@@ -3,9 +3,29 @@
 
 from harness import raises
 from kernel_lab import kernel_test
+from kodkod import connect
 from kodkod.errors import RemoteError
 from kodkod.services import ServiceClient, ServiceSelector
 from kodkod.system.provider import SystemProvider
+
+
+class Telling:
+    def do_tell(self, client, *arguments):
+        return list(arguments)
+
+
+@kernel_test
+async def test_an_app_calls_the_systems_services_by_connect_with_any_number_of_arguments(kernel):
+    provider = SystemProvider("log", 2)
+    provider.install()
+    async with connect("kodkod/log") as service:
+        provider._methods = Telling()
+        assert await service.tell() == []
+        assert await service.tell("clock") == ["clock"]
+        assert await service.tell(5) == [5]
+        assert await service.tell("clock", 5) == ["clock", 5]
+        assert await service.tell([1]) == [[1]]
+    await provider.uninstall()
 
 
 class Hungry:

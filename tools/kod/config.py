@@ -29,6 +29,18 @@ def cache(kind: str) -> Path:
     return folder
 
 
+def keep(path: Path, data: bytes) -> None:
+    """Writes a file of a cache, whole or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
 def write_private(path: Path, value: object) -> None:
     """Writes JSON that only its owner may read, whole or not at all."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -41,6 +53,19 @@ def write_private(path: Path, value: object) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def check_writable() -> None:
+    """UserError when nothing can be remembered: a key that is made now would be lost."""
+    try:
+        home().mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home()) as file:
+            file.write(bytes(4096))
+            file.flush()
+    except OSError as error:
+        raise UserError(
+            f"{home()}, where keys of devices are kept, cannot be written: {error.strerror}"
+        ) from None
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -427,6 +427,7 @@ def _dial(known: config.Known) -> tuple[Connection, config.Known]:
     from kod.link import LinkLost
 
     deadline = time.monotonic() + _BOOT_S
+    was_up = False
     while known.host:
         try:
             return _connect(known), known
@@ -439,8 +440,10 @@ def _dial(known: config.Known) -> tuple[Connection, config.Known]:
             run = simulated.running(known.folder) if known.is_simulated else None
             if run is None or time.monotonic() > deadline:
                 break
-            if simulated.answers(run["host"], run["port"]):
-                raise  # it is up, and hung up
+            is_up = simulated.answers(run["host"], run["port"])
+            if was_up and is_up:
+                raise  # it was up at that attempt, and hung up
+            was_up = is_up
             known = replace(known, host=run["host"], port=run["port"])
             time.sleep(0.03)  # it boots
     again = choose.find_again(known)

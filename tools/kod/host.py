@@ -35,7 +35,7 @@ def run(image: Image, arguments: list[str], heap: str | None = None) -> int:
     It runs from its image, so that it sees here what it would see on a device.
     """
     library_folder = library.unpacked()
-    command = [micropython.unix_port()]
+    command = micropython.command()
     if heap:
         command += ["-X", f"heapsize={heap}"]
     with tempfile.TemporaryDirectory(prefix="kod-run-") as folder:

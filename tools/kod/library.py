@@ -79,14 +79,12 @@ def compiled(source: Path, name: str) -> bytes:
     text = source.read_bytes().replace(_CONST, b"\n\n")
     version = Path(program).stat()
     made_of = f"{_OPTIMIZE}\0{name}\0{version.st_size}\0{version.st_mtime_ns}\0".encode() + text
-    cached = config.cache("library") / (hashlib.sha256(made_of).hexdigest() + ".mpy")
-    if cached.is_file():
-        return cached.read_bytes()
+    key = hashlib.sha256(made_of).hexdigest() + ".mpy"
+    with contextlib.suppress(OSError):
+        return (config.cache("library") / key).read_bytes()
     data = _compile(program, source, text, name)
-    handle, temporary = tempfile.mkstemp(dir=cached.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    os.replace(temporary, cached)
+    with contextlib.suppress(OSError):  # a cache that cannot be written is no reason to fail
+        config.keep(config.cache("library") / key, data)
     return data
 
 

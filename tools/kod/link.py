@@ -349,10 +349,7 @@ class Connection:
             self._start(request)
 
     def _start(self, request: _Request) -> None:
-        if request.number:
-            self._sent[request.number] = request
-        else:
-            request.settle()  # no answer is wanted
+        self._sent[request.number] = request
         self._counted += request.size > 0
         self._bytes += request.size
         self._post(request.payload)
@@ -515,7 +512,10 @@ class RemoteService:
         content = [CLOSE, next(self.connection._numbers), self.number, handle]
         # An error means that the link has ended, and with it what it carried.
         with contextlib.suppress(KodkodError):
-            self.connection._wait(self.connection._submit(content, CALL_MS))
+            lost = self.connection._wait(self.connection._submit(content, CALL_MS))
+            for closed, count in (lost or {}).items():  # an older library does not say
+                if closed in self._streams:
+                    self._streams[closed]._over("closed", count)
 
     def _stream(self, handle: int) -> Notifications:
         with self._lock:

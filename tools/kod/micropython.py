@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sys
 from pathlib import Path
 
 from kod.errors import BadInput, UserError
+
+
+def command() -> list[str]:
+    """The words that start the unix port, before its own arguments."""
+    found = unix_port()
+    spec = importlib.util.find_spec("micropython_run")
+    if os.environ.get("MICROPYTHON") or not (spec and spec.origin):
+        return [found]
+    start = Path(__file__).with_name("unix_port.py")
+    return [sys.executable, "-I", "-S", str(start), str(Path(spec.origin).parent)]
 
 
 def unix_port() -> str:

@@ -70,9 +70,10 @@ class _Session(RemoteService):
             self.loop.call_soon_threadsafe(function, *args)
 
     def post_close(self, handle: int | None) -> None:
-        """Say that `handle`, or the client, is closed; nobody waits for the answer."""
-        if self.connection.lost is None:
-            self.connection._submit([CLOSE, 0, self.number, handle], None)
+        """Say that `handle`, or the client, is closed. Nobody waits for the answer: it says what
+        was lost of that, and until then what comes too late is counted."""
+        content = [CLOSE, next(self.connection._numbers), self.number, handle]
+        self.connection._submit(content, None, lambda future: self._has_closed(handle, future))
 
     # What the link's thread calls
 
@@ -81,6 +82,13 @@ class _Session(RemoteService):
 
     def _closed(self, handle: int, lost: int, reason: str) -> None:
         self.tell(self.client._handle_closed, self, handle, reason, lost)
+
+    def _has_closed(self, handle: int | None, future: Future[Any]) -> None:
+        if handle is None:
+            self.connection._services.pop(self.number, None)
+        if not future.cancelled() and not future.exception():
+            for closed, lost in (future.result() or {}).items():  # an older library does not say
+                self.tell(self.client._count_late, self, closed, lost)
 
     def _over(self, reason: str) -> None:
         super()._over(reason)
@@ -287,7 +295,6 @@ class ServiceClient:
         self._session = self.id = None
         self._reason = session.reason = reason
         session.post_close(None)
-        session.connection._services.pop(session.number, None)
         for handle in sorted(session.inboxes):
             if reason == "closed":
                 session.inboxes[handle].handle = None
@@ -348,10 +355,7 @@ class ServiceClient:
         inbox = session.inboxes.get(handle)
         if inbox is None:
             if handle in session.gone or session.reason:
-                late = session.gone.get(handle)
-                if late and (closed := late()):
-                    closed._count_lost(lost)
-                    closed.dropped += 1
+                self._count_late(session, handle, lost, 1)
                 return
             inbox = self._early(session, handle)
         inbox._count_lost(lost)
@@ -374,6 +378,13 @@ class ServiceClient:
         if full and self._overflow == "close":
             session.post_close(handle)
             self._handle_closed(session, handle, "closed")
+
+    def _count_late(self, session: _Session, handle: int, lost: int, more: int = 0) -> None:
+        # Of a proxy that has closed; one that nobody keeps any more counts nothing.
+        late = session.gone.get(handle)
+        if late and (closed := late()):
+            closed._count_lost(lost)
+            closed.dropped += more
 
     def _early(self, session: _Session, handle: int) -> Inbox:
         early = [one for one, inbox in session.inboxes.items() if not inbox._client]

@@ -99,10 +99,10 @@ class Setup:
 
         Returns the bytes that were sent.
         """
-        needed = sum(-(-len(data) // _BLOCK) * _BLOCK for data in files.values())
-        if free < needed + _SPARE:
+        needed = needed_flash(files)
+        if free < needed:
             raise UserError(
-                f"the device has {free >> 10} KB of flash free, {(needed + _SPARE) >> 10} KB are "
+                f"the device has {free >> 10} KB of flash free, {needed >> 10} KB are "
                 "needed to renew the library; remove files there, or kod flash"
             )
         has = {digest: path for path, digest in there.items()}
@@ -160,6 +160,11 @@ class Setup:
 
     def restart(self) -> None:
         self.repl.send("restart()")
+
+
+def needed_flash(files: dict[str, bytes]) -> int:
+    """Bytes of flash that must be free for a new library beside the one that is there."""
+    return sum(-(-len(data) // _BLOCK) * _BLOCK for data in files.values()) + _SPARE
 
 
 def changed(files: dict[str, bytes], there: dict[str, str]) -> bool:

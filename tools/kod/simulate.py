@@ -300,10 +300,10 @@ class Process:
         os.set_blocking(ctrl_c, False)
         self.output, slave = os.openpty()
         tty.setraw(slave)
-        command = [micropython.unix_port()]
+        command = micropython.command()
         if heap:
             command += ["-X", f"heapsize={heap}"]
-        folder = str(flash.folder)
+        folder = os.path.realpath(flash.folder)  # as the device itself sees it
         environment = {
             **os.environ,
             "KODKOD_ROOT": folder,

@@ -23,7 +23,7 @@ def _verdict(app, exc, mine):
         if code is None:
             code = 0
         elif not isinstance(code, int):
-            text = str(code)
+            text = logs.fitting(str(code))
             code = 1
         code &= 255
         return "failed" if code else "ended", code, text
@@ -81,6 +81,7 @@ class Ending:
         finally:
             self.shield -= 1
         if text:
+            logs.flush(app)
             logs.write(app, logs.ERROR, text)
         if decided and (code or reason == "runaway"):
             registry.close_owned(app)  # its callers learn of a crash at once

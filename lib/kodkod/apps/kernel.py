@@ -29,13 +29,17 @@ def spawn(main, *args, name=None):
 
     `args` are copied as values. Parent and child end independently. Returns the app.
     """
+    if name is not None:  # it stands in the log, and is told over links
+        if type(name) is not str or ":" in name or name == "kodkod":
+            raise ValueError("spawn: {!r} cannot name an app".format(name))
+        message.copy(name, 64, "name")
     return seam.shielded(_spawn, name, main, message.copy(args))
 
 
 def _spawn(name, main, args):
     kernel = loader.kernel
     parent = kernel.current or kernel.system
-    app = kernel.app(name or "{}.{}".format(parent.name, kernel.next_gid), parent)
+    app = kernel.app(name or "{}.{}".format(parent.origin, kernel.next_gid), parent)
     try:
         return kernel.start(app, _main(main, args))
     except MemoryError:

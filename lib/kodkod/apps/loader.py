@@ -31,6 +31,8 @@ class View:
         self._module = module
 
     def __getattr__(self, name):
+        if name == "_task_queue":  # asyncio.core's, with the tasks of all in it
+            raise AttributeError(name)
         value = getattr(self._module, name)
         if isinstance(value, type(sys)):  # asyncio.core
             value = View(value)

@@ -7,7 +7,7 @@ import sys
 
 from micropython import const
 
-from kodkod import port
+from kodkod import errors, port
 
 DEBUG = const(0)
 INFO = const(1)
@@ -17,7 +17,8 @@ ERROR = const(3)
 _SHARE = const(512)
 _OVERHEAD = const(64)  # a line's tuple, text object and list entry, 32-bit
 _LONGEST = const(512)  # what is printed without a newline for longer is cut into lines
-_TRACEBACK = const(1200)  # whole, and still within one message of a link
+_LINE = const(1600)  # bytes of the longest line there is, within one message of a link
+_TRACEBACK = const(1200)  # whole, and within one message beside all else that is told of an app
 
 pool = 8192  # bytes for all lines of all apps
 lines = []  # (seq, ms, level, app's name, text)
@@ -45,9 +46,15 @@ def traceback(exc):
             continue
         if line not in frames[-4:]:
             frames.append(line)
-    text = "\n".join(frames)
-    if len(text) > _TRACEBACK:
-        text = text[: _TRACEBACK // 2] + "\n...\n" + text[-_TRACEBACK // 2 :]
+    return fitting("\n".join(frames))
+
+
+def fitting(text, most=_TRACEBACK):
+    """`text`, less its middle, in about `most` bytes that any link can carry."""
+    if len(text) > most:
+        text = text[: most // 2] + "\n...\n" + text[-most // 2 :]
+    if len(memoryview(text)) > len(text):
+        text = errors.legible(text, most + 10)
     return text
 
 
@@ -55,8 +62,9 @@ def runaway(app, exc, caught=False):
     """The text for an app that ran into its limit, interrupted by `exc`."""
     frames = traceback(exc).split("\n")[:-1]
     text = "runaway: no pause for {} ms".format(app.limit)
-    if len(frames) > 1:
-        text += " in" + frames[-1].replace('  File "', " ").replace('"', "")
+    places = [line for line in frames[1:] if "kodkod/" not in line] or frames[1:]
+    if places:
+        text += " in" + places[-1].replace('  File "', " ").replace('"', "")
     if caught:
         text += ", and it caught the interrupt: catch Exception, not everything"
     frames.append(text + ": await asyncio.sleep(0) in its loops")
@@ -86,6 +94,7 @@ def _size(text):
 
 def _add(name, level, text):
     global _seq, _total
+    text = fitting(text, _LINE)
     size = _size(text)
     most = _total if kernel.short and _total else pool  # without memory they grow no more
     if _total + size > most:
@@ -188,4 +197,4 @@ def input_(*prompt):
     if app is None or app.console:
         return _native_input(*prompt)
     print_(*prompt, end="")
-    raise EOFError
+    raise EOFError("no keyboard leads here: kod install -D")

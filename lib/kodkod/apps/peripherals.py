@@ -8,6 +8,8 @@ from kodkod.apps import loader
 from kodkod.apps.callbacks import Callback
 from kodkod.errors import Denied
 
+if not hasattr(_machine, "Pin"):
+    raise ImportError("a simulated device has no pins, timers and buses")
 _BUSES = ("I2C", "SPI", "UART", "I2S", "SDCard", "I2CTarget", "ADCBlock", "RMT", "PCNT")
 _ON_PINS = ("PWM", "ADC", "DAC", "TouchPad", "Signal", "SoftI2C", "SoftSPI", "Counter", "Encoder")
 _WITH_PINS = ("time_pulse_us", "bitstream", "dht_readinto")

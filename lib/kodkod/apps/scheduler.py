@@ -171,6 +171,11 @@ class Scheduler(Ending):
                 task.data = exc if error is None else error
             return
         self.log_exception(None, exc, "kernel")
+        coro = task.coro
+        if len(coro) != 2 or not isinstance(coro[1], App):
+            for app in self.apps:
+                if task in app.tasks:  # it has laid hands on it
+                    coro[:] = [None, app]
         for entry in list(core._io_queue.map.values()):
             app = (entry[0] or entry[1]).coro[1]
             poller = core.select.poll()
@@ -206,9 +211,9 @@ class Scheduler(Ending):
             task = queue.pop()
             if self.short and upkeep.hold(self, task):
                 continue
+            core.cur_task = task
             coro, app = task.coro
             exc = task.data
-            core.cur_task = task
             self.back = 0
             self.began = now
             self.current = app

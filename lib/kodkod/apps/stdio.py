@@ -10,8 +10,14 @@ class Output(io.IOBase):
     """A stdout that is the log of whoever writes to it."""
 
     def write(self, data):
-        """Text, or bytes of it, in whole characters."""
-        logs.printed(loader.kernel.current, data if isinstance(data, str) else str(data, "utf-8"))
+        """Text, or bytes of it, in whole characters; of other bytes what is ASCII."""
+        text = data
+        if not isinstance(data, str):
+            try:
+                text = str(data, "utf-8")
+            except UnicodeError:
+                text = "".join([chr(byte) if byte < 127 else "?" for byte in data])
+        logs.printed(loader.kernel.current, text)
         return len(data)
 
 
@@ -48,3 +54,4 @@ def sys(app, view):
 
 
 logs.output = Output()
+logs.output.buffer = logs.output

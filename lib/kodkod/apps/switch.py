@@ -140,12 +140,16 @@ async def _halt(supervisor, slot):
     slot.state = "stopped"
 
 
-async def stop(supervisor, slot):
-    """`kod stop`: it stays stopped, also at the next boot, until it is started by hand."""
-    async with supervisor.lock:
-        await _halt(supervisor, slot)  # first: a full flash may be this app's doing
-        if slot.record["state"] != "stopped":
-            supervisor.put(slot, state="stopped")
+def stop(supervisor, slot):
+    """Awaitable, `kod stop`: it stays stopped, also at the next boot, until it is started by
+    hand. The app itself may ask for it, and ends meanwhile."""
+    return _Errand(supervisor, _stop(supervisor, slot)).wait()
+
+
+async def _stop(supervisor, slot):
+    await _halt(supervisor, slot)  # first: a full flash may be this app's doing
+    if slot.record["state"] != "stopped":
+        supervisor.put(slot, state="stopped")
 
 
 def start(supervisor, slot):
@@ -156,11 +160,14 @@ def start(supervisor, slot):
         supervisor.put(slot, state=None)
 
 
-async def restart(supervisor, slot):
-    """`kod restart`."""
-    async with supervisor.lock:
-        await _halt(supervisor, slot)
-        start(supervisor, slot)
+def restart(supervisor, slot):
+    """Awaitable, `kod restart`."""
+    return _Errand(supervisor, _restart(supervisor, slot)).wait()
+
+
+async def _restart(supervisor, slot):
+    await _halt(supervisor, slot)
+    start(supervisor, slot)
 
 
 # What lies there

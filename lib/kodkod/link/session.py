@@ -12,8 +12,8 @@ except ImportError:
     const = int
 
 # tools/kod/link.py has the same numbers. The first four of the host are requests, each gets one
-# REPLY or ERROR, but for a CLOSE with number 0. NOTE and CLOSED are events, each takes one of the
-# host's credits. Replies and events leave in the order in which they came about.
+# REPLY or ERROR. NOTE and CLOSED are events, each takes one of the host's credits. Replies and
+# events leave in the order in which they came about.
 _OPEN = const(1)
 _INVOKE = const(2)
 _CLOSE = const(3)
@@ -112,9 +112,7 @@ class Session:
         elif kind == _PING:
             self._reply(pack([_REPLY, number, None]))
         elif kind == _CLOSE:
-            self._close(message[2], message[3])
-            if number:
-                self._reply(pack([_REPLY, number, None]))
+            self._reply(pack([_REPLY, number, self._close(message[2], message[3])]))
         elif not 0 < kind < _CLOSE or number in self._tasks or number in self._clients:
             raise ValueError("unknown message")
         elif len(self._tasks) == _REQUESTS or self._held + size > _REQUEST_BYTES:
@@ -156,13 +154,13 @@ class Session:
     def _close(self, number, handle):
         client = self._clients.get(number)
         if client is None:
-            return
+            return {}
         if handle is None:
             del self._clients[number]
             client.close()
         else:
             client._close_handle(handle)
-        self._drop(number, handle)
+        return self._drop(number, handle)
 
     def _fail(self, number, exc):
         self._reply(pack([_ERROR, number] + to_wire(exc)))
@@ -216,15 +214,22 @@ class Session:
 
     def _drop(self, client, handle):
         # The host has closed a handle, or all (None) of a client: nothing more of it is sent.
+        # Returns how many notifications each of its handles has lost.
+        lost = {}
+        left = []
+        for event in self._events:
+            key = event[1]
+            if key[0] != client or handle not in (None, key[1]):
+                left.append(event)
+                continue
+            self._event_bytes -= len(event[2])
+            if event[3] != _END:
+                self._lose(key)
+        self._events = left
         for key in list(self._lost):
             if key[0] == client and handle in (None, key[1]):
-                del self._lost[key]
-        self._events = [
-            event
-            for event in self._events
-            if event[1][0] != client or handle not in (None, event[1][1])
-        ]
-        self._event_bytes = sum([len(event[2]) for event in self._events])
+                lost[key[1]] = self._lost.pop(key)
+        return lost
 
     # Sending
 

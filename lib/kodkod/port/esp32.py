@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 import time
 
 import machine
@@ -13,6 +14,7 @@ ROOT = ""
 BIND = "0.0.0.0"  # the address that the link listens on
 CHIP = os.uname().machine.split()[-1].lower()
 _TICK_MS = 10
+_LATE_MS = 10  # a scheduled interrupt was seen to come up to 3 ms late
 _EPOCH_2000 = 946684800  # an ESP32 counts from 2000-01-01
 _CAUSES = {
     machine.PWRON_RESET: "power",
@@ -53,8 +55,9 @@ def watchdog(ms):
     return machine.WDT(timeout=ms).feed
 
 
-# The guard: a timer's callback runs in the main thread between two bytecodes. It interrupts by
-# a Ctrl-C that comes in through the dupterm slot, which is taken for that moment alone.
+# The guard: a timer's callback runs in the main thread between two bytecodes. MicroPython from
+# 1.29 on can schedule an interrupt. Before, it is a Ctrl-C that comes in through the dupterm slot,
+# which is taken for that moment alone.
 
 
 class _CtrlC(io.IOBase):
@@ -109,34 +112,52 @@ def _tick(timer):
         interrupt()
 
 
-def interrupt():
-    """Raise KeyboardInterrupt in the main thread: the last thing that a callback does."""
+def _by_schedule():
+    micropython.schedule(micropython.kbd_intr, None)
+
+
+def _by_dupterm():
     _ctrl_c.armed = True
     os.dupterm(_ctrl_c, 0)
     micropython.kbd_intr(3)
     os.dupterm_notify(None)
 
 
-try:  # there is only one instance
-    interrupt()
-    for _ in range(2):
-        pass
-    interrupted = KeyboardInterrupt()
-except KeyboardInterrupt as exc:
-    interrupted = exc
-os.dupterm(None, 0)
+def interrupt():
+    """Raise KeyboardInterrupt in the main thread: the last thing that a callback does."""
+    _send()
 
 
 def guard_done():
     """The interrupt was dealt with: give the dupterm slot back."""
-    os.dupterm(None, 0)
-    micropython.kbd_intr(_resting)
+    if _send is _by_dupterm:
+        os.dupterm(None, 0)
+        micropython.kbd_intr(_resting)
 
 
 def guard_wait():
-    """Let an interrupt on its way arrive: it is raised in here, at the first jump."""
+    """Let an interrupt on its way arrive: it is raised in here, at the second jump or sooner."""
+    if _send is _by_schedule:
+        time.sleep_ms(_LATE_MS)
     for _ in range(2):
         pass
+
+
+def _tried():
+    # The one instance that is raised for an interrupt.
+    try:
+        _send()
+        guard_wait()
+    except KeyboardInterrupt as exc:
+        return exc
+
+
+_send = _by_schedule
+interrupted = _tried() if sys.implementation.version >= (1, 29) else None
+if interrupted is None:
+    _send = _by_dupterm
+    interrupted = _tried() or KeyboardInterrupt()
+    guard_done()
 
 
 reset_now = reset

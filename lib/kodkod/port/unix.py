@@ -62,7 +62,9 @@ def watchdog(ms):
 
 # The guard. A thread looks at the clock and asks the main thread, between two bytecodes, to look
 # too; that makes an exception pending as the VM itself does, so it is raised at the next jump,
-# as on an ESP32. (A SIGINT this port raises wherever it strikes, in the allocator as well.)
+# as on an ESP32. A main thread that waits in a system call is woken by a bell which does nothing
+# else, where whoever started this process has provided for one (tools/kod/unix_port.py).
+# Elsewhere there is SIGINT alone: this port raises it wherever it strikes, in the allocator too.
 
 
 def guard_start(guard):
@@ -127,6 +129,12 @@ _pending = None  # the VM's field for it
 interrupted = KeyboardInterrupt()  # what is raised
 _signalled = False
 _asked = False
+_spared = False
+# What is written to the last can be read from the first, and interrupts a system call.
+_bell = (os.getenv("KODKOD_BELL") or "").split()
+if _bell:
+    _bell = open(int(_bell[0]), "rb"), open(int(_bell[1]), "wb")  # noqa: SIM115
+_stroke = bytearray(1)
 
 
 def _address(thing):
@@ -166,7 +174,7 @@ def _watch():
 
 
 def _keep_looking():
-    global _asked
+    global _asked, _spared
     late = 0
     while _guard:
         time.sleep_ms(_TICK_MS)
@@ -174,26 +182,40 @@ def _keep_looking():
         if _bites is not None and time.ticks_diff(time.ticks_ms(), _bites) > 0:
             os.system("kill -USR1 $PPID")
         guard = _guard
-        if not guard or not (_is_pending() or guard.late()):
+        pending = _is_pending()
+        if not guard or not (pending or guard.late()):
             late = 0
             continue
         late += 1
-        if late > 2 and _sleeps():
+        sleeps = late > 2 and _sleeps()
+        if sleeps and (_spared or not _bell):
             late = -100  # it may take its time, and the next must not come with it
-            _signal(guard)
-        elif late > 0 and not _asked and not _is_pending():
+            if not _bell:
+                _signal(guard)
+        elif late > 0 and not _asked and not pending:
             _asked = True  # before it is: the main thread may look at once, and says so in here
             try:
                 micropython.schedule(_look, guard)
             except RuntimeError:  # the queue is full: at the next tick
                 _asked = False
+        elif sleeps and (_asked or pending):
+            _ring()  # it looks now, or raises what is pending
+        _spared = False
+
+
+def _ring():
+    # Where the collector waits for this thread it is not heard: that wait ends before this begins.
+    _bell[1].write(_stroke)
+    _bell[0].readinto(_stroke)
 
 
 def _look(guard):
-    global _asked
+    global _asked, _spared
     _asked = False
+    _spared = True  # it need not be woken again at once
     if guard.late() and guard.fire():
-        interrupt()
+        _spared = False
+        interrupt()  # no jump may follow: it would be raised in here
 
 
 def _sleeps():
@@ -208,7 +230,7 @@ def _sleeps():
 def _signal(guard):
     global _signalled
     micropython.heap_unlock()  # the main thread sleeps: no harm
-    late = _is_pending() or guard.fire()
+    late = _is_pending() or (guard.late() and guard.fire())  # it may have woken by itself
     micropython.heap_lock()
     if late:
         _pending.at = 0

@@ -9,7 +9,9 @@ _HOMES = {
 
 
 def __getattr__(name):
-    # `from . import kernel` asks here, too.
+    # `from . import kernel` asks here, too, and `import *` for __all__.
+    if name == "__all__":
+        return list(_HOMES)
     home = _HOMES.get(name, name)
     try:
         module = __import__(f"{__name__}.{home}", None, None, (name,))

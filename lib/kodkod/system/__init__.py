@@ -1,5 +1,9 @@
 # The device. Booting is loaded for itself, and goes when it is done.
 
+import sys
+
+from kodkod import port
+
 # They leave once it is done.
 BOOT = ("system.boot", "system.settings", "apps.startup", "apps.boots", "apps.begin")
 
@@ -9,6 +13,9 @@ def main():
     kernel, console = start()
     try:
         return kernel.run()
+    except Exception as exc:  # a kernel that is no more in order starts anew, with what it runs
+        sys.print_exception(exc)
+        port.reset_now()
     finally:
         console.flush()
 

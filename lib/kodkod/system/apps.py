@@ -2,11 +2,12 @@
 
 from micropython import const
 
-from kodkod import port
+from kodkod import message, port
 from kodkod.apps import logs
 from kodkod.borrow import borrow
 
-_TEXT = const(1000)  # characters of a traceback in an answer
+_TEXT = const(1000)  # bytes of a traceback in an answer
+_ROOM = const(1700)  # bytes for it and the settings, which have 1500 at most
 _PAGE = const(3)  # records of about 250 bytes: the heap may have no larger piece left
 
 
@@ -18,12 +19,16 @@ class Methods:
         self.supervisor = supervisor
 
     def do_list(self, client, start=0):
-        """Records of the installed apps and the other running ones, links left out: as many from
-        number `start` on as fit one message; none when there are no more."""
+        """Records of the installed apps and the other running ones, links and an idle prompt left
+        out: as many from number `start` on as fit one message; none when there are no more."""
         kernel = self.supervisor.kernel
         slots = self.supervisor.slots
         names = sorted(slots)
-        others = [app for app in kernel.apps[1:] if app.name not in slots and ":" not in app.name]
+        others = [
+            app
+            for app in kernel.apps[1:]
+            if app.name not in slots and ":" not in app.name and not _is_idle(app)
+        ]
         records = self._records([slots[name] for name in names[start : start + _PAGE]])
         if len(records) < _PAGE:
             for app in others[max(0, start - len(names)) :][: _PAGE - len(records)]:
@@ -34,9 +39,10 @@ class Methods:
         """All that is known of one installed app."""
         slot = self.supervisor.slot(name)
         record = self._records([slot])[0]
-        record["traceback"] = _short(slot.traceback)
-        record["settings"] = slot.record["settings"]
-        record["defaults"] = slot.record.get("defaults") or {}
+        record["settings"] = settings = slot.record["settings"]
+        record["defaults"] = defaults = slot.record.get("defaults") or {}
+        room = _ROOM - len(message.pack([settings, defaults]))
+        record["traceback"] = _short(slot.traceback, min(_TEXT, room))
         record.update(self._made_for(slot.record["id"]))
         record["previous"] = slot.record["previous"]
         record["probation"] = slot.record["probation"]
@@ -153,11 +159,14 @@ def _merged(old, changes):
     return new
 
 
-def _short(text):
+def _is_idle(app):
+    # A prompt at which nothing goes on: one task keeps it.
+    return app.console and len(app.tasks) < 2
+
+
+def _short(text, most=_TEXT):
     # To fit a message; the log has it whole.
-    if text and len(text) > _TEXT:
-        text = text[: _TEXT // 4] + " ... " + text[-_TEXT * 3 // 4 :]
-    return text
+    return text and logs.fitting(text, most)
 
 
 def _of_app(app, record):

@@ -7,7 +7,9 @@ from micropython import const
 from kodkod import port
 from kodkod.apps import begin, boots, logs, startup, trouble, upkeep
 from kodkod.apps.supervisor import Supervisor
+from kodkod.borrow import borrow
 from kodkod.link.console import Console
+from kodkod.storage import flash
 from kodkod.system import settings
 from kodkod.system.provider import SystemProvider
 
@@ -17,6 +19,8 @@ _BOOTS = const(3)  # that may fail in a row before safe mode
 def start():
     """Make the kernel, and the tasks that boot the device in it; returns (kernel, console)."""
     kernel = begin.start()
+    if flash.exists(port.ROOT + "/lib.new"):  # first, since it watches over all the rest
+        kernel.task(kernel.system, borrow("kodkod.system.renew").after_boot(kernel))
     config = settings.load()
     logs.pool = config.get("log_bytes", logs.pool)
     console = Console(kernel, _hello(config), config.get("console_limit_ms", 30000))

@@ -6,8 +6,9 @@ import sys
 from micropython import const
 
 from kodkod import port
-from kodkod.apps import logs, upkeep
+from kodkod.apps import logs, trouble, upkeep
 from kodkod.borrow import borrow
+from kodkod.errors import Busy, UnknownMethod
 from kodkod.services import registry
 from kodkod.system import settings as files
 
@@ -19,7 +20,10 @@ _PAGE = const(4)  # entries of about 180 bytes: the heap may have no larger piec
 class Methods:
     """`settings` is the device's kodkod.json."""
 
+    renewal = None
+
     def __init__(self, provider, supervisor, settings):
+        self.provider = provider
         self.kernel = supervisor.kernel
         self.store = supervisor.store
         self.settings = settings
@@ -76,12 +80,32 @@ class Methods:
 
     async def do_reset(self, client):
         """Stop the apps gracefully, then restart the device."""
-        self.kernel.task(self.kernel.system, self._reset())
+        host = ":" in self.provider.sessions_[client].owner.name
+        self.kernel.task(self.kernel.system, self._reset(host))
 
-    async def _reset(self):
+    async def _reset(self, host):
         await self.kernel.stop_all()
-        borrow("kodkod.apps.boots").lasted()  # what somebody asked for is no failed boot
+        if host:  # what a person asked for is no failed boot, what an app asks for may be
+            trouble.lasted()
         port.reset()
+
+    def do_renew(self, client):
+        """The handle of a renewal of the library that runs here."""
+        if self.renewal and not self.renewal.is_closed:
+            raise Busy("another kod renews the library: wait for it")
+        self.renewal = borrow("kodkod.system.renew").Renewal(self.provider, client)
+        return self.renewal
+
+    def do_renewal(self, client, handle, step, *arguments):
+        """One step of it: "has", "begin", "write" or "commit" of `Renewal`."""
+        renewal = self.provider.resource(client, handle)
+        if step not in ("has", "begin", "write", "commit"):
+            raise UnknownMethod("a renewal has no step {}".format(step))
+        return getattr(renewal, step)(*arguments)
+
+    def do_confirm(self, client):
+        """A host finds the device well: a library that is on trial stays. Whether one was."""
+        return borrow("kodkod.system.renew").confirm()
 
     def do_services(self, client, start=0):
         """What is provided, and by whom: as many from number `start` on as fit one message."""

@@ -1,8 +1,10 @@
 # Whether an image can be started with what a host says of it: loaded to look at that.
 
-from kodkod.errors import ImageInvalid
+from kodkod import message
+from kodkod.errors import ImageInvalid, TooLarge
 
 _POLICIES = ("never", "on-failure", "always")
+_MOST = 1500  # bytes of settings and defaults: `kod info` tells them in one message
 _KINDS = {"after": (list, tuple), "args": (list, tuple), "defines": dict}
 
 
@@ -15,6 +17,10 @@ def check(store, image, settings):
     defaults = manifest.get("settings") or {}
     for some in (defaults, settings):
         _check_settings(some)
+    size = len(message.pack([settings, defaults]))
+    if size > _MOST:
+        text = "settings of {} bytes, {} are allowed: put what is long into a file (--assets)"
+        raise TooLarge(text.format(size, _MOST))
     return defaults
 
 

@@ -33,7 +33,7 @@ def piece(name, since):
     room = _PIECE
     for line in logs.lines:
         if line[0] > since and (name is None or line[3] == name):
-            room -= len(line[4]) + len(line[3]) + 12
+            room -= len(memoryview(line[4])) + len(line[3]) + 12
             if room < 0 and lines:
                 break
             lines.append(line)

@@ -37,6 +37,8 @@ class SystemProvider(ServiceProvider):
             method = getattr(self._methods, "do_" + str(index), None)
             if method is None:
                 raise UnknownMethod("{} has no method {}".format(self.name, index))
+            if not isinstance(arguments, (list, tuple)):  # connect() sends a single one as it is
+                arguments = (arguments,)
             work = method(client, *arguments)
         except MemoryError:
             _no_memory()

@@ -23,6 +23,12 @@ def load():
 
 def save(settings):
     """Replace the file by `settings`, whole or not at all."""
-    with flash.open(_PATH + ".new", "w") as file:
-        json.dump(settings, file)
-    flash.rename(_PATH + ".new", _PATH)
+    new = _PATH + ".new"
+    try:
+        with flash.open(new, "w") as file:
+            json.dump(settings, file)
+        flash.rename(new, _PATH)
+    except OSError as error:
+        if flash.exists(new):
+            flash.remove(new)  # half of it may be what fills the flash
+        raise flash.full(error)

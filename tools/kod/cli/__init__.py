@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+
+# What is wrong with the user's own files and folders, and not with kod.
+_OF_THIS_COMPUTER = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,6 +53,9 @@ def _report(error: Exception, as_json: bool) -> int | None:
     from kod.cli.output import printable
 
     code = errors.exit_code(error)
+    if code is None and isinstance(error, OSError) and error.errno in _OF_THIS_COMPUTER:
+        error = errors.UserError(f"this computer says: {error.strerror} {error.filename or ''}")
+        code = error.exit_code
     if code is None:
         return None
     detail = getattr(error, "detail", "") or getattr(error, "traceback", "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import re
 import socket
 import sys
 from dataclasses import replace
@@ -72,11 +73,17 @@ def add_wait(parser: argparse.ArgumentParser) -> None:
     """How long to wait for the device."""
     parser.add_argument(
         "--wait",
-        type=float,
+        type=_seconds,
         default=_WAIT_S,
         metavar="SECONDS",
         help="how long to wait until it is up; 0: do not wait (default: %(default)g)",
     )
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"\d{1,6}(\.\d+)?", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds like 60")
+    return float(text)
 
 
 def _positive(text: str) -> int:
@@ -135,13 +142,25 @@ def _list_boards(out: Output) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Contradictions, before anything is asked for or touched."""
-    check_wifi_options(args)
+    from kod.flash import boards, firmware
+
+    check_device_options(args)
+    if args.flash_size:
+        boards.size_in_bytes(args.flash_size)
+    if args.firmware:
+        firmware.chip_of(args.firmware)
     if args.keep and (args.dry_run or args.output):
         raise BadInput("--keep needs the board: what it keeps is on it")
 
 
-def check_wifi_options(args: argparse.Namespace) -> None:
-    """Contradictions among the --wifi options."""
+def check_device_options(args: argparse.Namespace) -> None:
+    """What no device could have, and contradictions among the --wifi options."""
+    from kod.flash import plan
+
+    if args.name is not None:
+        plan.check_name(args.name)
+    if args.wifi_ssid is not None:
+        plan.check_wifi(args.wifi_ssid, "")
     if args.no_wifi and (args.wifi_ssid or args.wifi_password or args.wifi_open):
         raise BadInput("--no-wifi and the other --wifi options exclude each other")
     if args.wifi_open and args.wifi_password:
@@ -181,7 +200,10 @@ def password_of(ssid: str, given: str | None, is_open: bool, prefix: str = "") -
                 f"the password of '{ssid}' is missing: --{prefix}password, or --{prefix}open when "
                 "the network has none"
             )
-        password = getpass.getpass(f"Password of '{ssid}' (empty: open network): ")
+        try:
+            password = getpass.getpass(f"Password of '{ssid}' (empty: open network): ")
+        except EOFError:  # Ctrl-D
+            raise KeyboardInterrupt from None
     check_wifi(ssid, password)
     return password
 
@@ -307,9 +329,14 @@ def _flash(args: argparse.Namespace, out: Output) -> int:
     made = plan.make(board, loaded, size, settings, before=before, erase=args.erase)
     for text in made.lines():
         out.note(text)
+    config.check_writable()
     total = sum(len(piece.data) for piece in made.pieces)
     out.note(f"writing {total >> 10} KB at {line.baud} baud")
-    esp.write(line, chip.name, made.pieces, erase=args.erase, progress=progress(out))
+    try:
+        esp.write(line, chip.name, made.pieces, erase=args.erase, progress=progress(out))
+    except KeyboardInterrupt:
+        out.note(f"the flash of the board on {port} is half written: run the command again")
+        raise
     console = args.console or port
     known = _remember(made, console)
     out.note("written and verified")

@@ -6,6 +6,9 @@ import argparse
 from typing import Any
 
 from kod.cli.parse import define, duration_ms
+from kod.errors import BadInput
+
+_MOST = 1500  # what a device takes: it is told in one message beside a traceback
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -50,4 +53,18 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
         "after": getattr(args, "after", None),
         "defines": dict(args.define) if args.define else None,
     }
-    return {key: value for key, value in chosen.items() if value is not None}
+    given = {key: value for key, value in chosen.items() if value is not None}
+    _check_size(given)
+    return given
+
+
+def _check_size(settings: dict[str, Any]) -> None:
+    from kodkod import message
+    from kodkod.errors import TooLarge
+
+    try:
+        message.pack(settings, _MOST)
+    except TooLarge:
+        raise BadInput(
+            f"settings may take {_MOST} bytes: put what is long into a file, --assets brings it"
+        ) from None

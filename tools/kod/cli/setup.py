@@ -1,4 +1,4 @@
-"""kod setup: the library on a device that already runs MicroPython."""
+"""kod setup: the library on a device that already runs MicroPython, by cable or over a link."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kod import config
+from kod import choose, config
 from kod.cli import flash as flashing
 from kod.cli.output import Output
 from kod.errors import BadInput, Unreachable, UserError
@@ -23,7 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("where", nargs="?", metavar="PORT", help="serial port or URL (default: the only one)")
     add("-p", "--port", help="the same")
-    add("-d", "--device", metavar="DEVICE", help="a known device, or a serial port")
+    add(
+        "-d",
+        "--device",
+        metavar="DEVICE",
+        help="a known device: by its cable, or else over the network",
+    )
     flashing.add_device_options(parser)
     add("--force", action="store_true", help="replace a boot.py or main.py of somebody else")
     flashing.add_wait(parser)
@@ -35,8 +40,14 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from kod.mpremote_api import Repl
     from kod.setup_device import Setup, changed
 
-    flashing.check_wifi_options(args)
-    port = _port(args, out)
+    flashing.check_device_options(args)
+    args.port = args.port or args.where
+    if args.device and args.port:
+        raise BadInput("-d and a port exclude each other")
+    target = choose.target(args.device) if args.device else None
+    port = _port(target) if target else flashing.choose_port(args, out)
+    if target and not port:
+        return _over_link(args, target, out)
     with Repl(port) as repl:
         out.note(f"asking for a prompt on {port}")
         repl.enter()
@@ -74,19 +85,36 @@ def run(args: argparse.Namespace, out: Output) -> int:
     return _wait(args, known, settings, port, renewed, out)
 
 
-def _port(args: argparse.Namespace, out: Output) -> str:
-    from kod import choose
+def _port(target: choose.Target) -> str:
+    """Where the cable of a known device is plugged in; "" when it is not."""
+    from kod.flash import ports
 
-    args.port = args.port or args.where
-    if args.device and args.port:
-        raise BadInput("-d and a port exclude each other")
-    if not args.device:
-        return flashing.choose_port(args, out)
-    target = choose.target(args.device)
-    port = target.console or target.known.console
-    if not port:
-        raise UserError(f"no serial port is known for '{args.device}'; plug it in and give --port")
-    return port
+    console = target.console or target.known.console
+    there = console and (target.console or not target.known.host or not ports.probe(console))
+    return console if there else ""
+
+
+def _over_link(args: argparse.Namespace, target: choose.Target, out: Output) -> int:
+    """Renews the library of a device that runs Kodkod and is reached over the network."""
+    from kod import renewing
+    from kod.device import Device
+
+    if args.name or args.wifi_ssid or args.no_wifi or args.wifi_open:
+        raise BadInput(
+            "over a link kod setup renews the library alone; kod config wifi changes its "
+            "networks, and for a new name give --port"
+        )
+    if args.wait <= 0:
+        raise BadInput("over a link a new library stays only if kod finds it well: --wait 60")
+    with Device.connect(target) as device:
+        out.note(f"asking '{device.name}' at {device.address} what it has")
+        sent = renewing.renew(device, flashing.progress(out))
+        if sent is None:
+            out.note("the library is up to date")
+        else:
+            out.note(f"{sent} bytes sent and verified; '{device.name}' restarts with them")
+            renewing.try_out(device, args.wait)
+        return _done(device.known, out, sent is not None, "")
 
 
 def _settings(
@@ -128,7 +156,7 @@ def _wait(
 
     wifi = bool(settings["wifi"])
     out.note(f"waiting until '{known.name}' is up")
-    heard = wait.wait(port, known, wifi=wifi, seconds=args.wait, say=out.note)
+    heard = wait.wait(port, known, wifi=wifi, seconds=args.wait, say=out.note, renewed=renewed)
     if not heard.up:
         raise _not_up(known, port, renewed, heard, out)
     if heard.host:
@@ -142,7 +170,7 @@ def _wait(
 def _not_up(known: config.Known, port: str, renewed: bool, heard: Heard, out: Output) -> UserError:
     """Puts the library of before back, and says what happened."""
     shown = "\n".join(heard.lines[-20:])
-    why = heard.trouble or ("it shows a prompt" if heard.prompt else "it says nothing")
+    why = heard.trouble or _silence(heard)
     if not renewed:
         return Unreachable(f"'{known.name}' did not come up: {why}; press EN (RST)")
     try:
@@ -159,6 +187,12 @@ def _not_up(known: config.Known, port: str, renewed: bool, heard: Heard, out: Ou
         f"'{known.name}' did not come up with the new library ({why}); the one before is back",
         detail=shown,
     )
+
+
+def _silence(heard: Heard) -> str:
+    if heard.prompt:
+        return "it shows a prompt"
+    return "it says nothing more" if heard.anything else "it says nothing"
 
 
 def _forget_old(port: str, out: Output) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
-import os
 import re
 import struct
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -33,6 +32,7 @@ _SUBTYPES = {
     ("data", 0x83): "littlefs",
 }
 _TIMEOUT_S = 30
+_HEADER = 24  # bytes of esp_image_header_t; the last says whether a SHA-256 follows the program
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,29 @@ def parse(data: bytes, source: str, hash_state: str) -> Firmware:
     end = max(entry.end for entry in partitions if entry.type == "app")
     if offset + len(data) > end:
         raise BadInput(f"{name} is longer than its own partitions; is it cut or padded?")
+    first = min(entry.offset for entry in partitions if entry.type == "app")
+    wrong = _wrong_with(data[first - offset :])
+    if wrong:
+        raise BadInput(f"{name} is {wrong}: download it again")
     return Firmware(data, source, chip, offset, partitions, _version(data), hash_state)
+
+
+def _wrong_with(program: bytes) -> str:
+    """What is wrong with a program's image (as esptool's elf2image makes it); "" if nothing."""
+    if len(program) < _HEADER:
+        return "cut, before its program begins"
+    if program[0] != _IMAGE_MAGIC:
+        return "damaged, where its program should begin"
+    at = _HEADER
+    for _ in range(program[1]):  # segments: address, size, content
+        at += 8 + int.from_bytes(program[at + 4 : at + 8], "little")
+    at = (at | 15) + 1  # a checksum is the last of 16 bytes
+    has_hash = program[_HEADER - 1] == 1
+    if at + (32 if has_hash else 0) > len(program):
+        return "cut, in the middle of its program"
+    if has_hash and hashlib.sha256(program[:at]).digest() != program[at : at + 32]:
+        return "damaged (its own SHA-256 differs)"
+    return ""
 
 
 def parse_table(table: bytes) -> tuple[Partition, ...]:
@@ -139,11 +161,11 @@ def _of_board(board: Board, say: Callable[[str], None]) -> tuple[bytes, str, str
     path = config.cache("firmware") / board.firmware_file
     if path.is_file():
         data = path.read_bytes()
-        if board.firmware_sha256 and hashlib.sha256(data).hexdigest() != board.firmware_sha256:
-            path.unlink()
-            say(f"{path} has another hash than {board.name}'s board.toml says: fetched again")
-        else:
+        why = _why_not(data, board)
+        if not why:
             return data, str(path), "checked" if board.firmware_sha256 else "unknown"
+        path.unlink()
+        say(f"{path} {why}: fetched again")
     data = _download(board.firmware_url, say)
     digest = hashlib.sha256(data).hexdigest()
     if board.firmware_sha256 and digest != board.firmware_sha256:
@@ -152,15 +174,20 @@ def _of_board(board: Board, say: Callable[[str], None]) -> tuple[bytes, str, str
             "board.toml; nothing was written. Try again, or give a file you trust by --firmware"
         )
     parse(data, board.firmware_url, "")  # an error page must not get into the cache
-    _keep(path, data)
+    with contextlib.suppress(OSError):  # then it is fetched again the next time
+        config.keep(config.cache("firmware") / board.firmware_file, data)
     return data, board.firmware_url, "checked" if board.firmware_sha256 else "unknown"
 
 
-def _keep(path: Path, data: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    os.replace(temporary, path)
+def _why_not(kept: bytes, board: Board) -> str:
+    """Why what the cache has is not used; "" when it is."""
+    if board.firmware_sha256 and hashlib.sha256(kept).hexdigest() != board.firmware_sha256:
+        return f"has another hash than {board.name}'s board.toml says"
+    try:
+        parse(kept, board.firmware_file, "")
+    except BadInput:
+        return "is damaged"
+    return ""
 
 
 def _download(url: str, say: Callable[[str], None]) -> bytes:

@@ -160,4 +160,7 @@ def restart():
     """A real restart: the console's soft reset may be served by Kodkod itself."""
     import machine
 
+    trouble = sys.modules.get("kodkod.apps.trouble")
+    if trouble:  # what somebody asked for is no boot that failed
+        trouble.lasted()
     machine.reset()

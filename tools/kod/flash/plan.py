@@ -158,9 +158,7 @@ def name_of(identity: str) -> str:
 
 def checked_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """`settings` when every value is one that a device can use."""
-    name = settings.get("name")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise BadInput(f"'{name}' cannot name a device: use up to 32 letters, digits, - and _")
+    check_name(settings.get("name"))
     if not _HEX_ID.fullmatch(str(settings.get("id"))):
         raise BadInput(f"the device's id '{settings.get('id')}' is not 12 or more hex digits")
     if not _KEY.fullmatch(str(settings.get("key"))):
@@ -168,6 +166,12 @@ def checked_settings(settings: dict[str, Any]) -> dict[str, Any]:
     for ssid, password in settings.get("wifi", []):
         check_wifi(ssid, password)
     return settings
+
+
+def check_name(name: object) -> None:
+    """BadInput for what cannot name a device."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise BadInput(f"'{name}' cannot name a device: use up to 32 letters, digits, - and _")
 
 
 def check_wifi(ssid: str, password: str) -> None:
@@ -184,7 +188,8 @@ def check_wifi(ssid: str, password: str) -> None:
 
 def settings_file(settings: dict[str, Any]) -> bytes:
     """/kodkod.json as the device reads it."""
-    return json.dumps(settings, sort_keys=True, separators=(",", ":")).encode()
+    # As UTF-8: MicroPython makes two characters of the pair that an escaped emoji would be.
+    return json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def make(

@@ -26,6 +26,7 @@ _VENDORS = {
     0x2886: "Seeed",
 }
 _URL = re.compile(r"[a-z][a-z0-9+]*://")
+_NO_HOST = re.compile(r"name or service not known|nodename nor servname|getaddrinfo|resolution")
 CONSOLE_BAUD = 115200
 serial.protocol_handler_packages.insert(0, "kod.flash.urls")
 Serial = serial.Serial  # what serial_for_url gives also for a URL, as far as kod uses it
@@ -76,12 +77,20 @@ def open_console(port: str, timeout: float = 0.2) -> Serial:
 
 def probe(port: str) -> UserError | None:
     """Why `port` cannot be used, or None. It is not opened: opening resets many boards."""
-    if is_url(port) or sys.platform == "win32":
+    if is_url(port):
+        try:
+            serial.serial_for_url(port, do_not_open=True)
+        except ValueError as error:
+            return cannot_open(port, str(error))
+        return None
+    if sys.platform == "win32":
         return None
     if not os.path.exists(port):
         return cannot_open(port, "[Errno 2] No such file or directory")
     if not os.access(port, os.R_OK | os.W_OK):
         return cannot_open(port, "[Errno 13] Permission denied")
+    if not Path(port).is_char_device():
+        return cannot_open(port, "no serial port")
     return None
 
 
@@ -98,7 +107,11 @@ def cannot_open(port: str, reason: str) -> UserError:
         return UserError(busy_text(port))
     if code == errno.ENOENT or "filenotfounderror" in low or "no such file" in low:
         return NotThere(f"no port {port}; {_there()}")
+    if code == errno.EISDIR or "inappropriate ioctl" in low or "no serial port" in low:
+        return BadInput(f"{port} is no serial port; {_there()}")
     if is_url(port):
+        if _NO_HOST.search(low):
+            return Unreachable(f"{port} cannot be opened: no such host is found")
         if "unknown protocol" in low or "invalid url" in low or "not known" in low:
             return BadInput(f"{port} is no URL that pyserial knows, like socket://HOST:PORT")
         cause = re.search(r"\[Errno \d+\] ([^)\]:']+)", reason)

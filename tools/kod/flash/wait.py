@@ -48,6 +48,7 @@ class Heard:
 
     def line(self, text: str) -> None:
         """Takes in one line of the console."""
+        text = text.rpartition("\x04>")[2]  # what the raw REPL says when it ends
         self.lines = [*self.lines[1 - _KEPT :], text]
         if _BOOT_LOOP.search(text):
             self.trouble = f"it finds no firmware in its flash ('{text}')"
@@ -74,8 +75,10 @@ def wait(
     wifi: bool,
     seconds: float,
     say: Callable[[str], None],
+    renewed: bool = False,
 ) -> Heard:
-    """Waits until the device is up (and in the network, with `wifi`), at most `seconds`."""
+    """Waits until the device is up (and in the network, with `wifi`), at most `seconds`. When its
+    library was `renewed` it must answer: what is heard may be the last words of the old one."""
     heard = Heard()
     beacon: list[discover.Found] = []
     if wifi:
@@ -105,7 +108,8 @@ def wait(
                 _ask(console, known, heard, wifi)
     finally:
         console.close()
-    heard.up = heard.up or (heard.speaks and not heard.trouble)
+    if heard.speaks and not (heard.trouble or heard.prompt or renewed):
+        heard.up = True
     return heard
 
 
