@@ -48,10 +48,10 @@ CORE = {"CancelledError", "TimeoutError", "SingletonGenerator", "IOQueue", "Task
 CORE |= {"Loop", "sleep", "sleep_ms", "create_task", "run", "run_until_complete", "cur_task"}
 CORE |= {"current_task", "get_event_loop", "new_event_loop", "_task_queue", "_io_queue"}
 CORE |= {"ticks", "ticks_add", "ticks_diff", "_exc_context", "_promote_to_task"}
-CORE |= {"select", "__dict__"}  # which core.py imports; what every module has
+CORE |= {"sys", "select", "__dict__"}
 ASYNCIO = {"wait_for", "wait_for_ms", "gather", "Event", "ThreadSafeFlag", "Lock", "core"}
 ASYNCIO |= {"open_connection", "start_server", "StreamReader", "StreamWriter", "_attrs"}
-ASYNCIO |= CORE - {"_task_queue", "_io_queue", "_exc_context", "_promote_to_task"}
+ASYNCIO |= CORE - {"_task_queue", "_io_queue", "_exc_context", "_promote_to_task", "select"}
 
 # py/modsys.c and py/modio.c with the options of ports/esp32
 SYS = {"argv", "path", "modules", "implementation", "platform", "version", "version_info"}

@@ -2,7 +2,7 @@
 
 import rtc
 from kodkod import port, system
-from kodkod.apps import boots, trouble
+from kodkod.apps import boots
 from kodkod.system import boot
 
 CAUSE, BUTTON = port.reset_cause, port.boot_button
@@ -25,7 +25,7 @@ def test_after_three_boots_in_a_row_that_did_not_last_no_app_is_started():
     rtc.held[0] = b""
     assert booted(["power", "watchdog", "panic"]) == [None, None, None]
     assert booted(["reset"]) == ["3 boots in a row did not last 30 s"]
-    trouble.lasted()
+    boots.lasted()
     assert booted(["reset"]) == [None]
 
 

@@ -126,7 +126,7 @@ async def test_what_catches_every_interrupt_is_written_down_and_the_device_resta
 def test_boots_that_do_not_last_are_counted():
     machine._memory[0] = b""
     assert [boots.count() for _ in range(3)] == [1, 2, 3]
-    trouble.lasted()
+    boots.lasted()
     assert boots.count() == 1
     boots.starting("clock")
     assert boots.was_starting() == "clock"

@@ -17,10 +17,15 @@ def count():
     return number
 
 
+def lasted():
+    """The device has been up for long enough: the count begins again."""
+    trouble.write(0, 0)
+
+
 async def wait():
     """Wait until the device has been up for long enough."""
     await asyncio.sleep_ms(_LASTED_MS)
-    trouble.lasted()
+    lasted()
 
 
 def starting(name=""):

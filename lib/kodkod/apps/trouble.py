@@ -26,11 +26,6 @@ def write(field, value):
         port.write_memory(_MAGIC + bytes((state[0],)) + names)
 
 
-def lasted():
-    """The device has been up for long enough: the count begins again."""
-    write(0, 0)
-
-
 def note(name):
     """Write down the app that nothing could stop; "" once it is quarantined."""
     try:

@@ -169,7 +169,9 @@ def _watch():
     while _guard:
         try:
             _keep_looking()
-        except KeyboardInterrupt:  # a busy system gives this thread what was for the main one
+        except BaseException:  # a tuple of two would take memory
+            # A busy system gives this thread what was for the main one; and what the main one
+            # changes just now may lack what is there before and after.
             _asked = False
 
 

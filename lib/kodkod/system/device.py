@@ -6,7 +6,7 @@ import sys
 from micropython import const
 
 from kodkod import port
-from kodkod.apps import logs, trouble, upkeep
+from kodkod.apps import logs, upkeep
 from kodkod.borrow import borrow
 from kodkod.errors import Busy, UnknownMethod
 from kodkod.services import registry
@@ -86,7 +86,7 @@ class Methods:
     async def _reset(self, host):
         await self.kernel.stop_all()
         if host:  # what a person asked for is no failed boot, what an app asks for may be
-            trouble.lasted()
+            borrow("kodkod.apps.boots").lasted()
         port.reset()
 
     def do_renew(self, client):

@@ -10,7 +10,8 @@ from hashlib import sha256
 from micropython import const
 
 from kodkod import port
-from kodkod.apps import logs, trouble
+from kodkod.apps import logs
+from kodkod.borrow import borrow
 from kodkod.errors import Busy, ImageInvalid
 from kodkod.services import ServiceResource
 from kodkod.storage import flash, once
@@ -178,5 +179,5 @@ async def _trial(kernel):
             return
     logs.write(kernel.system, logs.ERROR, "no kod has come: back to the library before")
     await kernel.stop_all()
-    trouble.lasted()  # what is meant is no failed boot
+    borrow("kodkod.apps.boots").lasted()  # what is meant is no failed boot
     port.reset()

@@ -160,7 +160,11 @@ def restart():
     """A real restart: the console's soft reset may be served by Kodkod itself."""
     import machine
 
-    trouble = sys.modules.get("kodkod.apps.trouble")
-    if trouble:  # what somebody asked for is no boot that failed
-        trouble.lasted()
+    if "kodkod" in sys.modules:
+        try:  # what somebody asked for is no boot that failed
+            from kodkod.apps import boots
+
+            boots.lasted()
+        except (ImportError, AttributeError, OSError):  # it is counted as one, then
+            pass
     machine.reset()
