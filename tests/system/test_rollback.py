@@ -113,6 +113,14 @@ def test_a_new_version_that_restarts_the_device_is_rolled_back(
     assert "the device restarted during its probation" in failed.err
 
 
+def test_a_probation_that_safe_mode_interrupts_says_so(bench: SimulatedDevice, app: App) -> None:
+    memory = bench.folder / "rtc.bin"
+    memory.write_bytes(memory.read_bytes()[:2] + b"\3" + memory.read_bytes()[3:])  # failed boots
+    failed = bench.kod("install", "clock", app("new", RESETS.format(300)), code=1)
+    assert "safe mode, no app is started (3 boots in a row did not last 30 s" in failed.err
+    assert "kod reset, and 'clock' is judged" in failed.err
+
+
 def test_a_new_version_that_only_a_reset_can_stop_is_rolled_back(
     bench: SimulatedDevice, app: App
 ) -> None:
