@@ -5,7 +5,9 @@ from harness import raises
 from kernel_lab import kernel_test
 from kodkod import connect
 from kodkod.errors import RemoteError
+from kodkod.message import pack
 from kodkod.services import ServiceClient, ServiceProvider, ServiceSelector
+from kodkod.services.listing import listing
 from kodkod.system.provider import SystemProvider
 
 
@@ -42,6 +44,26 @@ async def test_who_looks_for_a_service_never_gets_an_error_of_another_ones_numbe
     for minor in (-1, "x", None):
         with raises((ValueError, TypeError)):
             provider.provides(ServiceSelector("u", 1, minor), provider)
+
+
+@kernel_test
+async def test_no_name_that_an_app_gives_keeps_the_list_of_services_from_being_told(kernel):
+    class Evil:
+        def __str__(self):
+            raise AssertionError("an app's code in the kernel")
+
+    names = ("n" * 3000, "漢" * 40, "\U0001f600" * 40, "\ud800", ["n"], 5, None, {}, Evil())
+    providers = []
+    for name in names:
+        provider = Impostor(name, 1 << 80, "x", tags=["t" * 500, name] + ["\U0001f600" * 40] * 9)
+        provider.provides(ServiceSelector(name, name, 1 << 80), provider, id=name)
+        provider.announced_ = tuple(provider.services_)
+        providers.append(provider)
+    told = listing(providers)
+    assert len(told) == len(names)
+    for start in range(0, len(told), 4):  # as many as kodkod/device tells at once
+        assert len(pack(told[start : start + 4])) < 2000
+    assert {type(one["uuid"]) for one in told} == {str}
 
 
 class Telling:

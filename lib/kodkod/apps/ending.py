@@ -81,7 +81,6 @@ class Ending:
         finally:
             self.shield -= 1
         if text:
-            logs.flush(app)
             logs.write(app, logs.ERROR, text)
         if decided and (code or reason == "runaway"):
             registry.close_owned(app)  # its callers learn of a crash at once
