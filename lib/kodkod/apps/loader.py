@@ -108,6 +108,8 @@ def import_(name, *args):
 
 
 def _import_shared(app, name, args):
+    if name[:16] == "kodkod.services." and app is not kernel.system and ":" not in app.name:
+        kernel.served = True  # by an app, not by somebody's link
     kernel.current = None  # what the device's own modules import is not the app's view
     try:
         return native(name, *args)

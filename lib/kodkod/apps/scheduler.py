@@ -45,6 +45,7 @@ class Scheduler(Ending):
         self.error = None  # what the last step raised, until it is dealt with
         self.judged = None  # the app whose exception is being looked at
         self.short = False  # of memory: apps wait
+        self.served = False  # an app has used a service, since the boot
         self.upkeep = None  # the task that sees to it
         self.supervisor = None  # on a device that has installed apps
         self.ending = None  # the exit code that `run` returns, once decided
