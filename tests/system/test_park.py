@@ -29,7 +29,7 @@ HARDWARE = [name for name in PARK if "# hardware" in (PARK_FOLDER / f"{name}.py"
 HOST = [name for name in PARK if name not in (LAST, *HARDWARE)]
 # On fakes of an ESP32's hardware; what waits in a C call of this computer cannot be there.
 LANE = [name for name in PARK if name not in (LAST, "sleeps", "waits_for_a_socket")]
-# Where interrupts are scheduled (firmware 1.29 and later), those that are to be interrupted.
+# Where interrupts are scheduled, those that are to be interrupted.
 SCHEDULED = [
     name for name in LANE if "# ends: runaway" in (PARK_FOLDER / f"{name}.py").read_text()
 ]

@@ -11,7 +11,7 @@ from kodkod.port import unix
 sys.path.insert(0, __file__[: __file__.rfind("/") + 1] + "esp32_lane")
 import os  # noqa: E402
 
-import machine  # noqa: E402, F401
+import machine  # noqa: E402
 
 unix._pending = unix._find_pending()
 os._raise[0] = unix.interrupt
@@ -25,7 +25,8 @@ class Sys:
 
 class Micropython:
     """The module as the port sees it: nobody types here, so kbd_intr is only noted. What 1.29
-    schedules comes at the second jump, and always: it has a place of its own in the queue."""
+    schedules comes before any other callback, and always: it has a place of its own. If one
+    waits, it is raised in there."""
 
     const = _micropython.const
 
@@ -37,16 +38,16 @@ class Micropython:
     def schedule(function, argument):
         assert function is Micropython.kbd_intr and argument is None
         assert Sys.implementation.version >= (1, 29)
+        machine._first[0] = unix.interrupt
         try:
-            _micropython.schedule(_interrupt, None)
-        except RuntimeError:
-            unix.interrupt()
+            _micropython.schedule(machine._run_first, None)
+        except RuntimeError:  # the others in the queue see to it
+            pass
 
 
-def _interrupt(_):
-    unix.interrupt()
-
-
+notify = os.dupterm_notify
+if Sys.implementation.version >= (1, 29):
+    del os.dupterm_notify
 _modules = {"sys": Sys, "micropython": Micropython}
 _real = {name: sys.modules.get(name) for name in _modules}
 sys.modules.update(_modules)

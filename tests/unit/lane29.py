@@ -1,4 +1,5 @@
-# The lane as firmware 1.29 is, which schedules interrupts: import it before the rest of kodkod.
+# The lane as firmware of 1.29 and later that has no console slot, but schedules interrupts: import
+# it before the rest of kodkod.
 
 VERSION = (1, 29, 0)
 

@@ -4,6 +4,7 @@
 import asyncio
 import builtins
 import sys
+from time import ticks_add, ticks_us
 
 import kodkod
 from harness import raises
@@ -20,6 +21,7 @@ from kernel_lab import (
     write,
 )
 from kodkod.apps import loader, starting
+from kodkod.apps.guard import Guard
 from kodkod.message import pack
 from kodkod.services import ServiceProvider, ServiceSelector, registry
 from kodkod.system.log import piece
@@ -774,3 +776,22 @@ async def test_a_simulated_device_says_that_it_has_no_pins(kernel):
 async def test_the_public_names_can_be_imported_all_at_once(kernel):
     text = "from kodkod import *\nfrom kodkod.services import *\nspawn, ServiceResourceProxy\n"
     await ended(from_files(kernel, "all", {"main.py": text}), "ended", 0)
+
+
+def test_an_interrupt_has_its_time_before_the_next_however_late_it_was_sent():
+    class App:
+        limit = 60  # ms
+        console = None
+
+    class Kernel:
+        current = App
+        shield = 0
+        began = ticks_add(ticks_us(), -10000000)  # a call that does not look took so long
+
+    guard = Guard()
+    guard.kernel = Kernel
+    assert guard.late() and guard.fire()
+    assert not guard.late()
+    guard.sent = ticks_add(guard.sent, -130000)  # half the limit and 100 ms
+    assert guard.late() and guard.fire()
+    assert guard.fired == 4 and not guard.late()

@@ -17,6 +17,7 @@ class Guard:
 
     def __init__(self):
         self.fired = 0
+        self.sent = 0  # ticks_us: when the last of them was
         self.hit = False  # the KeyboardInterrupt that is being dealt with is the guard's
         self.app = None  # who was interrupted last
         self.kernel = None
@@ -39,11 +40,13 @@ class Guard:
         limit = app.limit
         if not limit:
             return False
-        limit *= 1000
-        fired = self.fired
-        if fired:
-            limit += fired * (limit // 4 + 50000)
-        return ticks_diff(ticks_us(), kernel.began) > limit
+        if self.fired:
+            return self.survived(limit)
+        return ticks_diff(ticks_us(), kernel.began) > limit * 1000
+
+    def survived(self, limit_ms):
+        """Whether what was sent an interrupt has had the time to end by it."""
+        return ticks_diff(ticks_us(), self.sent) > limit_ms * 500 + 100000
 
     def fire(self):
         """Called when `late`, by whoever sends the interrupt. False: it is not to be sent; when
@@ -53,6 +56,7 @@ class Guard:
             return False
         if self.fired < _GIVE_UP:
             self.fired += 2
+            self.sent = ticks_us()
             return True
         self.kernel.shield += 1
         trouble.note(app.origin)

@@ -224,13 +224,14 @@ class Typed:
         """Asked by the guard: whether the step that goes on is to be interrupted."""
         if self._outcome is None:  # it is over the limit
             return True
-        kernel = self.kernel
-        fired = kernel.guard.fired
+        guard = self.kernel.guard
         if self._listen():
-            return fired < 4  # a person restarts no device
-        limit = self.console.limit_ms * 1000
-        limit += fired * (limit // 4 + 50000)
-        return self.console.limit_ms and ticks_diff(ticks_us(), kernel.began) > limit
+            return guard.fired < 4  # a person restarts no device
+        limit = self.console.limit_ms
+        if not limit or (guard.fired and not guard.survived(limit)):
+            return False
+        over = ticks_diff(ticks_us(), self.kernel.began) - limit * 1000
+        return over > guard.fired * (limit * 250 + 50000)  # a person's may be among them
 
     def _listen(self):
         # Nobody else reads the console during asyncio.run: is there a Ctrl-C, or a frame of a

@@ -55,9 +55,10 @@ def watchdog(ms):
     return machine.WDT(timeout=ms).feed
 
 
-# The guard: a timer's callback runs in the main thread between two bytecodes. MicroPython from
-# 1.29 on can schedule an interrupt. Before, it is a Ctrl-C that comes in through the dupterm slot,
-# which is taken for that moment alone.
+# The guard: a timer's callback runs in the main thread between two bytecodes. It interrupts by
+# a Ctrl-C that comes in through the dupterm slot, which is taken for that moment alone. Firmware
+# without that slot schedules the interrupt (MicroPython 1.29 and later); it is the second choice,
+# since one that finds another callback waiting strikes in there and is lost.
 
 
 class _CtrlC(io.IOBase):
@@ -99,7 +100,8 @@ def guard_start(guard):
     global _guard
     _guard = guard
     micropython.kbd_intr(-1)
-    _timer.init(period=_TICK_MS, mode=machine.Timer.PERIODIC, callback=_tick)
+    tick = _tick if _send is _by_dupterm else _tick_by_schedule
+    _timer.init(period=_TICK_MS, mode=machine.Timer.PERIODIC, callback=tick)
 
 
 def guard_stop():
@@ -109,7 +111,14 @@ def guard_stop():
 
 def _tick(timer):
     if _guard.late() and _guard.fire():
-        interrupt()
+        _send()  # no jump comes after this, or it would strike in here
+
+
+def _tick_by_schedule(timer):
+    try:
+        _tick(timer)
+    except KeyboardInterrupt:  # what was scheduled for the step has struck in here: again
+        _send()
 
 
 def _by_schedule():
@@ -152,12 +161,13 @@ def _tried():
         return exc
 
 
-_send = _by_schedule
-interrupted = _tried() if sys.implementation.version >= (1, 29) else None
-if interrupted is None:
-    _send = _by_dupterm
-    interrupted = _tried() or KeyboardInterrupt()
+_send = _by_dupterm
+interrupted = _tried() if hasattr(os, "dupterm_notify") else None
+if interrupted:
     guard_done()
+elif sys.implementation.version >= (1, 29):
+    _send = _by_schedule
+    interrupted = _tried()
 
 
 reset_now = reset

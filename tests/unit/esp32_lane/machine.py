@@ -393,6 +393,19 @@ class Timer:
 
 _timers = []
 _clock = []
+_first = [None]  # what runs before the next callback does
+
+
+def _run_first(_=None):
+    first, _first[0] = _first[0], None
+    if first:
+        first()
+
+
+def _strike(timer):
+    callback = timer._callback or id
+    _run_first()
+    callback(timer)  # no jump before this: what _run_first made pending strikes in there
 
 
 def _start():
@@ -415,6 +428,6 @@ def _run():
                     timer._due = time.ticks_add(due, timer._period)
                 if timer._callback:
                     try:
-                        micropython.schedule(timer._callback, timer)
+                        micropython.schedule(_strike, timer)
                     except RuntimeError:  # the queue is full: this one is lost, as there
                         pass
