@@ -233,9 +233,8 @@ class Scheduler(Ending):
             exc = task.data
             self.back = 0
             self.began = now
-            # An interrupt comes at a jump, and none may come between `current` and the step, nor
-            # between its end and what tells of it: `back` (it waits for something now) or
-            # `error` (its task is done).
+            # An interrupt comes at a jump, and none may come between `current` and the step, nor its
+            # end and what tells of it: `back` (it waits for something) or `error` (it is done).
             try:
                 if exc is None:
                     self.current = app
