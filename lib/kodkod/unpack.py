@@ -3,11 +3,11 @@
 import struct
 
 from kodkod import errors
-from kodkod.message import _KEYS, _is_garbled
 
 const = int  # MicroPython's compiler folds const(); CPython only needs the name
 
 _DEPTH = const(16)
+_KEYS = (str, int, bytes)
 # What the bytes 0xc4 to 0xdf of MessagePack mean: kind, and the width of the number that follows.
 _FORMS = b"ABD\0\0\0$(\x11\x12\x14\x181248\0\0\0\0\0QRTbdrt"
 _SELF = const(1)
@@ -61,8 +61,11 @@ def unpack(buffer, levels=_DEPTH):
             if kind == _STR:
                 data = value
                 value = str(data, "utf8")
-                if _is_garbled(value, data):
-                    raise ValueError
+                if len(value) != len(data):  # not all of it is ASCII
+                    from kodkod.message import _is_garbled
+
+                    if _is_garbled(value, data):
+                        raise ValueError
             elif kind == _FLOAT:
                 value = struct.unpack(">d" if width == 8 else ">f", view[at - width : at])[0]
             elif kind == _INT:

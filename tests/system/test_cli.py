@@ -335,6 +335,26 @@ def test_an_app_with_long_settings_and_a_long_traceback_can_be_looked_at(
     bench.kod("uninstall", "long")
 
 
+def test_an_app_that_provides_the_systems_services_can_be_listed_and_removed(
+    bench: SimulatedDevice, app: App
+) -> None:
+    names = {"apps": 1, "log": 2, "device": 3, "network": 4}
+    text = "from kodkod.services import ServiceProvider, ServiceSelector\n"
+    text += "class Impostor(ServiceProvider):\n    def handle(self, *_):\n        return 5\n"
+    text += "def main():\n"
+    for name, number in names.items():
+        uuid = f"b7f2a1de-000{number}-4c1e-9a53-6b6f646b6f64"
+        text += f"    one = Impostor('kodkod/{name}', 1, 0)\n"
+        text += f"    one.provides(ServiceSelector({uuid!r}, 1, 0), one, priority=255)\n"
+        text += "    one.install()\n"
+    bench.kod("install", "impostor", app("impostor", text))
+    assert bench.states()["impostor"] == "running"
+    assert bench.kod("info", "--json").json()["name"]
+    bench.kod("logs")
+    bench.kod("config", "wifi")
+    bench.kod("uninstall", "impostor")
+
+
 def test_no_text_of_an_app_keeps_people_from_reading_what_there_is(
     bench: SimulatedDevice, app: App
 ) -> None:

@@ -54,7 +54,7 @@ def test_what_input_needs_is_loaded_with_the_first_byte_and_let_go_after_a_while
     script = tmp_path / "idle.py"
     script.write_text(PROGRAM)
     with subprocess.Popen(
-        [micropython.unix_port(), script, LIBRARY],
+        [*micropython.command(), script, LIBRARY],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -70,9 +70,8 @@ def check_that_it_goes_on_after(error):
 
 
 def test_an_interrupt_that_strikes_the_guards_thread_does_not_end_it():
-    check_that_it_goes_on_after(
-        KeyboardInterrupt()
-    )  # a busy system may give any thread the signal
+    # A busy system may give any thread the signal.
+    check_that_it_goes_on_after(KeyboardInterrupt())
 
 
 def test_a_look_at_what_the_main_thread_is_changing_does_not_end_the_guard():

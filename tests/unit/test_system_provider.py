@@ -5,8 +5,65 @@ from harness import raises
 from kernel_lab import kernel_test
 from kodkod import connect
 from kodkod.errors import RemoteError
-from kodkod.services import ServiceClient, ServiceSelector
+from kodkod.message import pack
+from kodkod.services import ServiceClient, ServiceProvider, ServiceSelector
+from kodkod.services.listing import listing
 from kodkod.system.provider import SystemProvider
+
+
+class Impostor(ServiceProvider):
+    def handle(self, index, arguments, gid, client):
+        return "not the system"
+
+
+@kernel_test
+async def test_no_app_can_put_itself_in_the_place_of_the_system(kernel):
+    uuid = "b7f2a1de-0002-4c1e-9a53-6b6f646b6f64"
+    provider = SystemProvider("log", 2)
+    provider.install()
+    impostors = []
+    for priority in (ServiceProvider.PRIORITY_NORMAL, 255):
+        impostor = Impostor("kodkod/log", 1, 0)
+        impostor.provides(ServiceSelector(uuid, 1, 0), impostor, priority=priority)
+        impostor.install()
+        impostors.append(impostor)
+        for selector in (ServiceSelector(uuid, 1, 0), ServiceSelector("kodkod/log")):
+            client = await ServiceClient(selector).open()
+            assert await client.invoke("dropped", []) == {}
+            client.close()
+    for one in impostors + [provider]:
+        await one.uninstall()
+
+
+@kernel_test
+async def test_who_looks_for_a_service_never_gets_an_error_of_another_ones_numbers(kernel):
+    provider = Impostor("odd", 1, 0)
+    for priority in (-1, 256, "high", None):
+        with raises((ValueError, TypeError)):
+            provider.provides(ServiceSelector("u", 1, 0), provider, priority=priority)
+    for minor in (-1, "x", None):
+        with raises((ValueError, TypeError)):
+            provider.provides(ServiceSelector("u", 1, minor), provider)
+
+
+@kernel_test
+async def test_no_name_that_an_app_gives_keeps_the_list_of_services_from_being_told(kernel):
+    class Evil:
+        def __str__(self):
+            raise AssertionError("an app's code in the kernel")
+
+    names = ("n" * 3000, "漢" * 40, "\U0001f600" * 40, "\ud800", ["n"], 5, None, {}, Evil())
+    providers = []
+    for name in names:
+        provider = Impostor(name, 1 << 80, "x", tags=["t" * 500, name] + ["\U0001f600" * 40] * 9)
+        provider.provides(ServiceSelector(name, name, 1 << 80), provider, id=name)
+        provider.announced_ = tuple(provider.services_)
+        providers.append(provider)
+    told = listing(providers)
+    assert len(told) == len(names)
+    for start in range(0, len(told), 4):  # as many as kodkod/device tells at once
+        assert len(pack(told[start : start + 4])) < 2000
+    assert {type(one["uuid"]) for one in told} == {str}
 
 
 class Telling:

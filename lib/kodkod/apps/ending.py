@@ -82,7 +82,6 @@ class Ending:
                     upkeep.give_back(self)
                     self._begin_end(app, reason, code, text, grace_ms)
             if text:
-                logs.flush(app)
                 logs.write(app, logs.ERROR, text)
             if decided and (code or reason == "runaway"):
                 registry.close_owned(app)  # its callers learn of a crash at once

@@ -65,8 +65,9 @@ def import_(name, *args):
     scope, _, wanted, level = (
         args if len(args) == 4 else (args + (None, None, None, 0)[len(args) :])
     )
-    if level and not scope and (app is None or wanted is True):
-        # Before MicroPython 1.27 nobody says which module asks: these are asyncio's own parts.
+    is_relative = level and not scope  # before MicroPython 1.27 nobody says which module asks
+    if is_relative and (app is None or (wanted is True and name in asyncio._attrs.values())):
+        # It is asyncio: a part of it is used for the first time.
         return real("asyncio." + name if name else "asyncio", True)
     if app is None:
         return native(name, *args)
@@ -77,7 +78,6 @@ def import_(name, *args):
             return _import_shared(app, name, args)
         if level:
             top = importer.split(".")[0]
-    is_relative = level and not scope
     is_own = not is_relative and top in app.names
     if is_own:
         found = app.modules.get(name)
@@ -108,6 +108,8 @@ def import_(name, *args):
 
 
 def _import_shared(app, name, args):
+    if name[:16] == "kodkod.services." and app is not kernel.system and ":" not in app.name:
+        kernel.served = True  # by an app, not by somebody's link
     kernel.current = None  # what the device's own modules import is not the app's view
     try:
         return native(name, *args)

@@ -76,6 +76,8 @@ def write(app, level, text):
     global _telling
     kernel.shield += 1
     try:
+        if level == ERROR:  # what it has printed last stands before what ended it
+            flush(app)
         line = _add(app.name, level, text)
         if not _telling:  # what telling brings about is kept, but not told
             _telling = True

@@ -47,6 +47,7 @@ class Scheduler(Ending):
         self.error = None  # what the last step raised, until it is dealt with
         self.judged = None  # the app whose exception is being looked at
         self.short = False  # of memory: apps wait
+        self.served = False  # an app has used a service, since the boot
         self.upkeep = None  # the task that sees to it
         self.supervisor = None  # on a device that has installed apps
         self.ending = None  # the exit code that `run` returns, once decided
@@ -233,7 +234,7 @@ class Scheduler(Ending):
             exc = task.data
             self.back = 0
             self.began = now
-            # An interrupt comes at a jump, and none may come between `current` and the step, nor its
+            # An interrupt comes at a jump: there is none between `current` and the step, nor its
             # end and what tells of it: `back` (it waits for something) or `error` (it is done).
             try:
                 if exc is None:

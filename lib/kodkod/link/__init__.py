@@ -1,11 +1,15 @@
 # What the carriers share: sessions, which are loaded with the first and let go with the last.
 
 import asyncio
+import sys
 
-from kodkod.borrow import borrow
+from kodkod.borrow import borrow, forget
+from kodkod.services import kernel as seam
 
 _running = 0
 _remote = None
+# What the system's own services are made of.
+_STAY = ("provider", "registry", "kernel")
 
 
 def readable(stream):
@@ -30,3 +34,14 @@ async def serve(carrier, hello):
         _running -= 1
         if not _running:
             _remote = None
+            if not seam.kernel.served:
+                _forget_services()
+
+
+def _forget_services():
+    # No app has used a service: what hosts have used goes with them. (spawn copies, too.)
+    for name in list(sys.modules):
+        if name[:16] == "kodkod.services." and name[16:] not in _STAY:
+            forget(name)
+    if "kodkod.message" in sys.modules and "kodkod.apps.kernel" not in sys.modules:
+        forget("kodkod.message")

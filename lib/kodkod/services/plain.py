@@ -20,6 +20,8 @@ class Kernel:
     current = Main
     # While it is not 0 the guard interrupts nobody.
     shield = 0
+    # Whether an owner has used a service: then links leave what services are made of where it is.
+    served = True
 
     def call(self, owner, function, *args):
         """Runs a plain function as `owner`: its time, its limit. SystemExit, KeyboardInterrupt,

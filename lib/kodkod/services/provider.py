@@ -84,6 +84,8 @@ class ServiceProvider:
 
     def provides(self, selector, handler, id=None, priority=PRIORITY_NORMAL, tags=None):
         """Adds a service; `handler.handle(index, arguments, gid, client)` answers its calls."""
+        if not (0 <= priority <= 255 and selector.minor >= 0):  # whoever looks compares them
+            raise ValueError(f"{self.name}: a priority is 0 to 255, a minor no less than 0")
         tags = self.tags_ + tuple(tags or ())
         self.services_.append(
             (selector.uuid, selector.major, selector.minor, priority, tags, id, handler.handle)

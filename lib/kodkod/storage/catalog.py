@@ -6,7 +6,8 @@ from binascii import crc32
 
 from micropython import const
 
-from kodkod import errors, message
+from kodkod import errors
+from kodkod.borrow import borrow
 from kodkod.storage import flash, once
 from kodkod.unpack import unpack
 
@@ -70,7 +71,8 @@ class Catalog:
             slot = found[0][2]
             if len(found) == 1 and found[0][0]:
                 slot = "0" if slot == "1" else "1"
-        data = message.pack([_VERSION, number, record], _MAX, name)
+        pack = borrow("kodkod.message").pack
+        data = pack([_VERSION, number, record], _MAX, name)
         data += crc32(data).to_bytes(4, "little")
         new = self.file(name, "new")
         flash = self.flash

@@ -5,6 +5,7 @@ from micropython import const
 from kodkod import message, port
 from kodkod.apps import logs
 from kodkod.borrow import borrow
+from kodkod.errors import KodkodError
 
 _TEXT = const(1000)  # bytes of a traceback in an answer
 _ROOM = const(1700)  # bytes for it and the settings, which have 1500 at most
@@ -106,6 +107,9 @@ class Methods:
     async def do_verdict(self, client, name):
         """Wait until a new version has passed or failed its probation."""
         slot = self.supervisor.slot(name)
+        if slot.record["probation"] and self.supervisor.safe_mode:
+            why = "safe mode, no app is started ({}): kod reset, and '{}' is judged"
+            raise KodkodError(why.format(self.supervisor.safe_mode, name))
         fault = await self.supervisor.switch().judgement(self.supervisor, slot)
         return {
             "ok": not fault,

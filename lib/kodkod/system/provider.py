@@ -6,6 +6,7 @@ from kodkod.errors import RemoteError, UnknownMethod
 from kodkod.services import ServiceProvider, ServiceSelector
 
 _NO_MEMORY = "the device has no memory for that: kod stop or uninstall an app, or kod reset"
+_FIRST = 256  # above every priority of an app: none can put itself in the system's place
 _UUID = "b7f2a1de-000{}-4c1e-9a53-6b6f646b6f64"
 
 
@@ -20,6 +21,8 @@ class SystemProvider(ServiceProvider):
         self._methods = None
         self._clients = 0
         self.provides(ServiceSelector(_UUID.format(number), 1, 0), self)
+        service = self.services_[0]
+        self.services_[0] = service[:3] + (_FIRST,) + service[4:]
 
     def on_opened(self, client):
         self._clients += 1
