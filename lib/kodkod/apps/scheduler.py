@@ -176,8 +176,7 @@ class Scheduler(Ending):
         return self.ending
 
     def _stumbled(self, exc):
-        error = self.error
-        self.error = None
+        error, self.error = self.error, None
         self.shield = 0
         task = core.cur_task
         if isinstance(exc, MemoryError):  # in here none is taken
