@@ -35,6 +35,10 @@ class Signal:
 
     async def wait(self, timeout_ms=None):
         task = core.cur_task
+        for gone in self._tasks:
+            if gone.done():  # its app ended by force: it could not leave itself
+                self._tasks.remove(gone)
+                break
         self._tasks.append(task)
         try:
             if timeout_ms is None:

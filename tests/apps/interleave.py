@@ -1,7 +1,9 @@
 # Random interleavings of everything that services can suffer: five providers, twenty clients,
 # each an app that rolls its own dice. Arguments: the first seed, and how many. A seed gives the
-# same interleaving again but for the few waits by the clock (time limits, runaways). With a third
-# argument, `meddling`, hooks now and then end something else, or their own app.
+# same interleaving again but for the few waits by the clock (time limits, runaways). Further
+# arguments: with `meddling` hooks now and then end something else, or their own app; with `struck`
+# the guard interrupts apps after any number of jumps, as it does those that a busy machine keeps
+# from going on; with `hurried` no app that ends has time for its `finally` blocks.
 # Prints "seed N: ..." for each that leaves anything behind or gives a client what it should not
 # get, and at the end the bytes of heap in use when half (or sixty) are through and after the last.
 
@@ -11,8 +13,9 @@ import sys
 from asyncio import core
 
 import kodkod
-from kodkod import errors, spawn
-from kodkod.apps import loader
+import micropython
+from kodkod import errors, port, spawn
+from kodkod.apps import ending, loader
 from kodkod.services import (
     ServiceClient,
     ServiceProvider,
@@ -26,7 +29,10 @@ from kodkod.services import (
 PROVIDERS = 5
 CLIENTS = 20
 SERVICES = [ServiceSelector("interleaved-%d" % n, 1, 0) for n in range(3)]
-LIMIT_MS = 25
+LIMIT_MS = 25  # where something runs away
+LONG_MS = 20_000
+STRIKES = 1000  # jumps, at most, from one to the next
+OPTIONS = sys.argv[3:]
 OVERFLOWS = ("drop_oldest", "drop_oldest", "drop_newest", "close")
 
 
@@ -53,6 +59,32 @@ class Dice:
     def roll(self, sides):
         self.state = (self.state * 1103515245 + 12345) & 0x7FFFFFFF
         return (self.state >> 9) % sides
+
+
+class Striker:
+    """Interrupts whichever app runs, and may be interrupted, after a random number of jumps. A
+    scheduled function that schedules itself again runs at each."""
+
+    def __init__(self, seed):
+        self.dice = Dice(seed)
+        self.left = self.dice.roll(STRIKES)
+        self.on = True
+        self.again = self.look
+        self.look(None)
+
+    def look(self, _):
+        if not self.on:
+            return
+        micropython.schedule(self.again, None)
+        kernel = loader.kernel
+        app = kernel and kernel.current
+        if not app or app.limit != LONG_MS or app.verdict or kernel.shield or kernel.guard.fired:
+            return
+        self.left -= 1
+        if self.left < 0:
+            self.left = self.dice.roll(STRIKES)
+            if kernel.guard.fire():
+                port.interrupt()  # no jump may follow: it would be raised in here
 
 
 def meddle(*ways):
@@ -383,7 +415,7 @@ async def main(seed):
     apps = [spawn(provide, n, seed * 1000 + n, name="p%d" % n) for n in range(PROVIDERS)]
     apps += [spawn(use, n, seed * 1000 + 100 + n * 10, name="c%d" % n) for n in range(CLIENTS)]
     for app in apps:
-        app.limit = LIMIT_MS
+        app.limit = LIMIT_MS if state.runaways else LONG_MS
     for app in apps:
         if dice.roll(20) == 0:
             await rest(dice, 200)
@@ -392,6 +424,9 @@ async def main(seed):
         await app.wait()
     for _ in range(20):
         await asyncio.sleep(0)
+    for signal in (registry.changed, proxy._delivered):
+        for _ in list(signal._tasks):  # who comes later finds those that were forced to leave
+            await signal.wait(0)
     left(apps)
 
 
@@ -447,9 +482,12 @@ def run(seed):
     global state
     state = State()
     state.runaways = 1 if seed % 10 == 0 else 0
-    if sys.argv[3:] == ["meddling"]:
+    if "meddling" in OPTIONS:
         state.hooks = Dice(seed)
+    striker = Striker(seed) if "struck" in OPTIONS else None
     code = kodkod.run(main, seed)
+    if striker:
+        striker.on = False
     if code:
         state.problems.append("kernel ended with %d" % code)
     for problem in state.problems[:6]:
@@ -478,6 +516,8 @@ def heap():
 
 
 silence()
+if "hurried" in OPTIONS:
+    ending._FORCE_MS = 0
 first, count = int(sys.argv[1]), int(sys.argv[2])
 totals = [0, 0, 0, 0]
 base = 0

@@ -52,6 +52,19 @@ def test_hooks_that_end_other_things_or_their_own_app_leave_nothing(first: int) 
     assert "seed" not in said, said
 
 
+@pytest.mark.parametrize("options", [["struck"], ["struck", "meddling"]], ids=" ".join)
+@pytest.mark.parametrize("first", range(1, SEEDS, 100))
+def test_an_interrupt_that_strikes_anywhere_leaves_nothing(first: int, options: list[str]) -> None:
+    said = interleave(first, 100 if DEEP else 60, *options)
+    assert "seed" not in said, said
+
+
+@pytest.mark.parametrize("first", range(1, SEEDS, 100))
+def test_apps_whose_finally_blocks_get_no_time_leave_nothing(first: int) -> None:
+    said = interleave(first, 100 if DEEP else 20, "hurried")
+    assert "seed" not in said, said
+
+
 @pytest.mark.parametrize("seed", FAILED_ONCE)
 def test_seeds_that_failed_once(seed: int) -> None:
     assert "seed" not in interleave(seed, 1)

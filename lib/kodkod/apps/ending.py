@@ -52,6 +52,8 @@ class Ending:
             upkeep.give_back(self)
         shield = self.shield
         judged = self.judged
+        current = self.current
+        self.current = None  # nobody else is to be interrupted meanwhile
         self.shield = 0
         self.judged = app
         try:  # to show it may be to run the app's code
@@ -62,6 +64,7 @@ class Ending:
                 reason = "runaway"
         self.judged = judged
         self.shield = shield
+        self.current = current
         if app is self.system and reason == "ended":
             self.ending = code
         self.end(app, reason, code, text)
@@ -78,12 +81,12 @@ class Ending:
                 except MemoryError:
                     upkeep.give_back(self)
                     self._begin_end(app, reason, code, text, grace_ms)
+            if text:
+                logs.write(app, logs.ERROR, text)
+            if decided and (code or reason == "runaway"):
+                registry.close_owned(app)  # its callers learn of a crash at once
         finally:
             self.shield -= 1
-        if text:
-            logs.write(app, logs.ERROR, text)
-        if decided and (code or reason == "runaway"):
-            registry.close_owned(app)  # its callers learn of a crash at once
 
     def _begin_end(self, app, reason, code, text, grace_ms):
         verdict = reason, code
@@ -187,6 +190,11 @@ class Ending:
                 pass
             core.cur_task = before
             unqueue(task)  # it has caught that, and waits again
+        state = task.state
+        if hasattr(state, "peek"):  # it may be other apps' that await it
+            while state.peek():
+                core._task_queue.push(state.pop())
+        task.state = False  # whoever finds it somewhere sees that it is over
         self._empty(task)
 
     def released(self, app):

@@ -38,8 +38,10 @@ class Scheduler(Ending):
         self.began = 0  # ticks_us: start of what runs, later by what it paused
         self.apps = []
         self.guard = guard
-        # What to do at the end of a step or call, by guard.fired (0, 2, 4) + whether it returned.
+        # What to do at the end of a step, by guard.fired (0, 2, 4) + whether it returned.
         self.settled = (ticks_us, ticks_us) + 2 * (guard.swallow, guard.settle)
+        # The same for a call: what the caller gets for an exception is not to be cut short.
+        self.left = (self._raised, ticks_us) + 2 * (self._raised_late, guard.settle)
         self.opened = (ticks_us, None) + 2 * (guard.drain, None)  # the same at a call's start
         self.back = 0  # 1: the step is over, its task waits for something
         self.error = None  # what the last step raised, until it is dealt with
@@ -102,6 +104,7 @@ class Scheduler(Ending):
         guard = self.guard
         before = self.current
         began = self.began
+        shield = self.shield
         back = 0
         # No jump from here to the call: an interrupt for the caller would hit the owner.
         fired = guard.fired
@@ -120,9 +123,20 @@ class Scheduler(Ending):
                 self.current = before
                 owner.cpu_us += took
                 owner.messages += 1
-                self.settled[self.guard.fired + back]()
+                self.left[self.guard.fired + back]()
         except BaseException as exc:
-            raise exc if owner is before else self._crossing(owner, exc)
+            try:
+                error = exc if owner is before else self._crossing(owner, exc)
+            finally:
+                self.shield = shield
+            raise error
+
+    def _raised(self):
+        self.shield += 1
+
+    def _raised_late(self):
+        self.shield += 1
+        self.guard.swallow()
 
     def _crossing(self, owner, exc):
         # What the caller gets for an exception in `owner`: the end of the owner is not its own.
@@ -144,13 +158,16 @@ class Scheduler(Ending):
         """Drive the tasks until `ending` is set; returns it."""
         while self.ending is None:
             try:
-                self._loop()
+                try:
+                    self._loop()
+                finally:  # no jump from here on is one of the app's
+                    app = self.current
+                    self.current = None
             except KeyboardInterrupt as exc:
-                if self.current and self.guard.fired and not self.back:
+                if app and self.guard.fired and not self.back:
                     self.error = exc  # it came while the step was ending by another exception
                 elif not self.guard.is_mine() and self.on_idle:
                     self.ending = 130  # a person's; on a device it is one that came too late
-                self.current = None
             except BaseException as exc:  # whatever an app has found to make the kernel stumble
                 try:
                     self._stumbled(exc)
@@ -159,8 +176,7 @@ class Scheduler(Ending):
         return self.ending
 
     def _stumbled(self, exc):
-        error = self.error
-        self.current = self.error = None
+        error, self.error = self.error, None
         self.shield = 0
         task = core.cur_task
         if isinstance(exc, MemoryError):  # in here none is taken
@@ -217,17 +233,18 @@ class Scheduler(Ending):
             exc = task.data
             self.back = 0
             self.began = now
-            self.current = app
-            # An interrupt comes at a jump, and none may come between a step's end and what
-            # tells of it: `back` (it waits for something now) or `error` (its task is done).
+            # An interrupt comes at a jump: there is none between `current` and the step, nor its
+            # end and what tells of it: `back` (it waits for something) or `error` (it is done).
             try:
                 if exc is None:
+                    self.current = app
                     coro.send(None)
                     self.back = 1
                 elif task.done():
                     raise exc
                 else:
                     task.data = None
+                    self.current = app
                     coro.throw(exc)
                     self.back = 1
             except BaseException as er:  # a step is the boundary of all that an app may raise

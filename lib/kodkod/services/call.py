@@ -89,7 +89,7 @@ class Call:
             if isinstance(e, Exception) or not verdict:
                 error = crossing(e)
         finally:
-            self._over(error, result)
+            _k.surely(self._over, error, result)
 
     def _over(self, error=None, result=None):
         # The handler has ended or will never start: its place is free.

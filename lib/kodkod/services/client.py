@@ -82,6 +82,12 @@ class ServiceClient(Delivery):
                 self.refuse_()
         finally:
             self.opening_ = False
+        _k.shielded(self.begin_, provider, service)
+        if self.session_ is None:
+            self.refuse_()
+
+    def begin_(self, provider, service):
+        # Whoever is told of its end was told of its begin.
         self.reason_ = None
         self.session_ = session = Session(self, provider, service)
         self.id = session.id
@@ -90,8 +96,6 @@ class ServiceClient(Delivery):
         self.minor = provider.minor
         self.patch = provider.patch
         _k.hook(provider.owner_, provider.on_opened, session.id)
-        if session.client is None:
-            self.refuse_()
 
     async def invoke(self, index, arguments=None, timeout_ms=_CALL_MS):
         """Calls method `index`; `timeout_ms=None` sets no limit."""

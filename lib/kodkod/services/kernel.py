@@ -3,6 +3,10 @@
 # Apps derive from the classes of services: what these keep for themselves ends in _, as no
 # name of an app does.
 
+import sys
+
+_self = sys.modules[__name__]
+
 
 def __getattr__(name):
     if name != "kernel":
@@ -25,12 +29,26 @@ def handle(self):
 
 def shielded(function, *args):
     """Runs `function`, which changes state of several apps, without a guard's interrupt."""
-    k = globals().get("kernel") or __getattr__("kernel")
+    k = _self.kernel
     k.shield += 1
-    try:
-        return function(*args)
+    try:  # first a jump: one that was sent before comes here, and not halfway
+        return function(*args) if k else None
     finally:
         k.shield -= 1
+
+
+def surely(function, *args):
+    """As `shielded`, but runs it in any case: nobody else would. It calls no app."""
+    k = _self.kernel
+    k.shield += 1
+    try:
+        if k:  # a jump
+            pass
+    finally:
+        try:
+            function(*args)
+        finally:
+            k.shield -= 1
 
 
 def hook(owner, function, *args):

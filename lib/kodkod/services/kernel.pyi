@@ -13,5 +13,8 @@ def handle(self: Any) -> int | None:
 def shielded(function: Callable[..., Any], *args: Any) -> Any:
     """Runs `function`, which changes state of several apps, without a guard's interrupt."""
 
+def surely(function: Callable[..., Any], *args: Any) -> None:
+    """As `shielded`, but runs it in any case: nobody else would. It calls no app."""
+
 def hook(owner: Any, function: Callable[..., Any], *args: Any) -> None:
     """Runs an app's hook as that app, interruptible. A failure is a line in its log."""
