@@ -86,7 +86,7 @@ Run = Callable[..., int]
 def setup(board: UnixBoard, monkeypatch: pytest.MonkeyPatch) -> Run:
     def run(files: dict[str, bytes], *arguments: str) -> int:
         monkeypatch.setattr(plan, "device_files", lambda platform: files)
-        return main(["setup", "--port", board.port, "--wait", "4", *arguments])
+        return main(["setup", "--port", board.port, "--wait", "30", *arguments])
 
     return run
 
