@@ -21,7 +21,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _HEX_ID = re.compile(r"[0-9a-f]{12,32}")
 _KEY = re.compile(r"[0-9a-f]{32}")
 _SSID_BYTES = 32  # IEEE 802.11; a WPA passphrase has 8 to 63 characters, or is 64 hex digits
-_SMALLEST_VFS = 256 * 1024  # the library takes about 110 KB of blocks, apps want the rest
+_SMALLEST_VFS = 512 * 1024  # the library takes about 330 KB of blocks, apps want the rest
 
 HOST_ONLY = ("port/unix*", "port/*_host", "link/*_host")  # parts of the simulator and of kod
 
