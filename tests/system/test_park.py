@@ -107,7 +107,11 @@ def check(answers: Answers, name: str) -> None:
     assert not answer["missing"], answer["said"]
     if wanted["ends"] in ("runaway", "failed", "memory"):
         assert answer["traceback"], "no traceback is left to read"
-    growth = answer["heaps"][-1] - answer["heaps"][len(answer["heaps"]) > 1]
+    heaps = answer["heaps"]
+    # A leak is there in each of the last rounds; a stray word on a stack, which the collector
+    # takes for a pointer, keeps something in one of them.
+    last = heaps[-3:] if len(heaps) > 5 else heaps[-1:]
+    growth = min(last) - heaps[len(heaps) > 1]
     assert growth <= HEAP_B, f"{growth} B are left of the last rounds"
 
 
