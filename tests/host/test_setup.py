@@ -16,13 +16,14 @@ from kod.flash import plan
 from kod.setup_device import Info, Setup
 from unix_board import UnixBoard
 
+# It says so again and again: a port that is opened drops what came before, and no link answers.
 BOOT = b"""
 import time
 import kodkod
 def main():
-    print("kodkod", kodkod.VERSION, "is up")
     while True:
-        time.sleep(0.05)
+        print("kodkod", kodkod.VERSION, "is up")
+        time.sleep(0.2)
 """
 SPEAKS = b"""
 def main():
