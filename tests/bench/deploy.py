@@ -15,7 +15,7 @@ from typing import Any
 from device import connect, simulated
 from kod import Device
 from kod.build import Image, build_image
-from kod.device import APPS, PIECE
+from kod.device import APPS, pieces
 
 SAVE_TO_RUNNING_MS = 300
 ROUNDS = 5
@@ -63,8 +63,7 @@ def _install(device: Device, image: Image, name: str, parts: dict[str, float]) -
     parts["send"], handle = milliseconds(
         lambda: apps.call("upload", [image.id, len(image.data)], timeout_ms=30_000)
     )
-    pieces = [image.data[at : at + PIECE] for at in range(0, len(image.data), PIECE)]
-    calls = [("write", [handle, piece]) for piece in pieces]
+    calls = [("write", [handle, piece]) for piece in pieces(image.data)]
     parts["write"], _ = milliseconds(lambda: list(apps.call_many(calls, timeout_ms=30_000)))
     parts["commit"], _ = milliseconds(lambda: apps.call("commit", [handle]))
     settings = {"probation_ms": 0}

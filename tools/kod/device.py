@@ -32,7 +32,7 @@ _BOOT_S = 8.0  # from the start of a simulated device to its first answer
 _BUSY_S = 5.0
 _CABLE_MS = 4000
 _STOP_MS = 15_000  # a stop waits for the app's `finally` blocks
-_FLASH_MS = 30_000  # a write to flash may have to wait for an erase
+FLASH_MS = 30_000  # a write to flash may have to wait for an erase
 _BACK_S = 30.0  # until a device that restarts can be reached again
 
 Progress = Callable[[int, int], None]
@@ -209,19 +209,19 @@ class Device:
 
     def add_network(self, ssid: str, password: str = "") -> None:
         """Makes a Wi-Fi network known, or its new password; without one it is open."""
-        self._call(NETWORK, "wifi_add", ssid, password, timeout_ms=_FLASH_MS)
+        self._call(NETWORK, "wifi_add", ssid, password, timeout_ms=FLASH_MS)
 
     def remove_network(self, ssid: str) -> bool:
         """Forgets a Wi-Fi network; False when it was not known."""
-        return bool(self._call(NETWORK, "wifi_remove", ssid, timeout_ms=_FLASH_MS))
+        return bool(self._call(NETWORK, "wifi_remove", ssid, timeout_ms=FLASH_MS))
 
     def watchdog(self, ms: int | None = None) -> int:
         """The time of the hardware's watchdog, 0 for none; with `ms` it is set."""
-        return int(self._call(DEVICE, "watchdog", ms, timeout_ms=_FLASH_MS))
+        return int(self._call(DEVICE, "watchdog", ms, timeout_ms=FLASH_MS))
 
     def log_pool(self, size: int | None = None) -> int:
         """How many bytes of memory the lines of all apps share; with `size` it is set."""
-        return int(self._call(DEVICE, "log_pool", size, timeout_ms=_FLASH_MS))
+        return int(self._call(DEVICE, "log_pool", size, timeout_ms=FLASH_MS))
 
     def reset(self) -> None:
         """Stops the apps gracefully, then restarts the device."""
@@ -243,7 +243,7 @@ class Device:
         return record
 
     def start(self, name: str) -> None:
-        self._call(APPS, "start", name, timeout_ms=_FLASH_MS)
+        self._call(APPS, "start", name, timeout_ms=FLASH_MS)
 
     def stop(self, name: str) -> None:
         """Stops an app gracefully; it stays stopped until it is started again."""
@@ -253,11 +253,11 @@ class Device:
         self._call(APPS, "restart", name, timeout_ms=_STOP_MS)
 
     def uninstall(self, name: str, keep_data: bool = False) -> None:
-        self._call(APPS, "uninstall", name, keep_data, timeout_ms=_FLASH_MS)
+        self._call(APPS, "uninstall", name, keep_data, timeout_ms=FLASH_MS)
 
     def configure(self, name: str, settings: Mapping[str, Any]) -> None:
         """Changes settings of an installed app and restarts it; None takes one back."""
-        self._call(APPS, "config", name, dict(settings), timeout_ms=_FLASH_MS)
+        self._call(APPS, "config", name, dict(settings), timeout_ms=FLASH_MS)
 
     def install(
         self,
@@ -296,18 +296,18 @@ class Device:
     ) -> dict[str, Any]:
         """Switches a name to an image that the device has; what an install does after sending."""
         arguments = (name, image_id, dict(settings), *(() if trial else (False,)))
-        done: dict[str, Any] = self._call(APPS, "install", *arguments, timeout_ms=_FLASH_MS)
+        done: dict[str, Any] = self._call(APPS, "install", *arguments, timeout_ms=FLASH_MS)
         return done
 
     def verdict(self, name: str, probation_ms: int = 0) -> dict[str, Any]:
         """Waits for the end of a probation that lasts so long: "ok", and the traceback if not."""
-        timeout_ms = probation_ms + _FLASH_MS
+        timeout_ms = probation_ms + FLASH_MS
         verdict: dict[str, Any] = self._call(APPS, "verdict", name, timeout_ms=timeout_ms)
         return verdict
 
     def make_room(self, name: str) -> None:
         """Stops an app and removes its image, so that a new one has room."""
-        self._call(APPS, "make_room", name, timeout_ms=_FLASH_MS)
+        self._call(APPS, "make_room", name, timeout_ms=FLASH_MS)
 
     def run(
         self,
@@ -321,7 +321,7 @@ class Device:
         """Runs a program for the moment."""
         image = self.build(program, **build)
         self.send(image, progress)
-        handle = self._call(APPS, "run", image.id, dict(settings or {}), timeout_ms=_FLASH_MS)
+        handle = self._call(APPS, "run", image.id, dict(settings or {}), timeout_ms=FLASH_MS)
         return Run(self._service(APPS).notifications(handle))
 
     def build(self, program: str | Path | Image, /, **options: Any) -> Image:
@@ -341,17 +341,16 @@ class Device:
 
         check_mpy(image, self._firmware_facts()["mpy"])
         size = len(image.data)
-        handle = self._call(APPS, "upload", image.id, size, timeout_ms=_FLASH_MS)
+        handle = self._call(APPS, "upload", image.id, size, timeout_ms=FLASH_MS)
         if handle is None:
             return 0
         apps = self._service(APPS)
         try:
-            pieces = _pieces(image.data)
-            calls = (("write", [handle, piece]) for piece in pieces)
-            for count, _ in enumerate(apps.call_many(calls, timeout_ms=_FLASH_MS), 1):
+            calls = (("write", [handle, piece]) for piece in pieces(image.data))
+            for count, _ in enumerate(apps.call_many(calls, timeout_ms=FLASH_MS), 1):
                 if progress:
                     progress(min(count * PIECE, size), size)
-            apps.call("commit", [handle], timeout_ms=_FLASH_MS)
+            apps.call("commit", [handle], timeout_ms=FLASH_MS)
         finally:
             apps.close_handle(handle)  # what was not committed is removed there
         return size
@@ -406,7 +405,8 @@ class Device:
                 self._call(DEVICE, "set_time", int(time.time()))
 
 
-def _pieces(data: bytes) -> Sequence[bytes]:
+def pieces(data: bytes) -> Sequence[bytes]:
+    """`data` in what one call carries."""
     return [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
 
 

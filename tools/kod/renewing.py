@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kod.device import DEVICE, PIECE, Device
+from kod.device import DEVICE, FLASH_MS, Device, pieces
 from kod.errors import Unreachable, UserError
 from kod.flash import plan
-from kod.setup_device import Progress, needed_flash
+from kod.setup_device import Progress, check_room
 
 if TYPE_CHECKING:
     from kod.link import RemoteService
 
-_FLASH_MS = 30_000  # a write to flash may have to wait for an erase
 _ENDS_S = 10.0  # until a device that was told to restart has ended its links
 
 
@@ -33,8 +31,8 @@ def renew(device: Device, progress: Progress = lambda what, done, total: None) -
     files = {path.removeprefix("lib/"): data for path, data in plan.device_files(platform).items()}
     with device.open(DEVICE) as service:
         try:
-            service.call("confirm", [], _FLASH_MS)  # one that came before, and found nobody
-            handle = service.call("renew", [], _FLASH_MS)
+            service.call("confirm", [], FLASH_MS)  # one that came before, and found nobody
+            handle = service.call("renew", [], FLASH_MS)
         except UnknownMethod:
             raise UserError(
                 f"the library on '{device.name}' is too old to be renewed over a link; "
@@ -50,31 +48,23 @@ def _send(
     service: RemoteService, handle: int, files: dict[str, bytes], free: int, progress: Progress
 ) -> int | None:
     digests = {path: hashlib.sha256(data).hexdigest() for path, data in sorted(files.items())}
-
-    def steps(what: str) -> Iterator[tuple[str, list[Any]]]:
-        for path, digest in digests.items():
-            yield "renewal", [handle, what, path, digest]
-
-    total, done, sent = sum(map(len, files.values())), 0, 0
-    if all(service.call_many(steps("has"), _FLASH_MS)):
+    asked = (("renewal", [handle, "has", path, digest]) for path, digest in digests.items())
+    there = dict(zip(digests, service.call_many(asked, FLASH_MS), strict=True))
+    if all(there.values()):
         return None
-    needed = needed_flash(files)
-    if free < needed:
-        raise UserError(
-            f"the device has {free >> 10} KB of flash free, {needed >> 10} KB are needed to "
-            "renew the library; kod uninstall frees some"
-        )
+    check_room(files, free, "kod uninstall frees some")
+    total, done, sent = sum(map(len, files.values())), 0, 0
     for path, digest in digests.items():
         data = files[path]
-        if service.call("renewal", [handle, "begin", path, digest], _FLASH_MS):
-            pieces = [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
-            calls = (("renewal", [handle, "write", piece]) for piece in pieces)
-            for _ in service.call_many(calls, _FLASH_MS):
+        service.call("renewal", [handle, "begin", path, digest, there[path]], FLASH_MS)
+        if not there[path]:
+            calls = (("renewal", [handle, "write", piece]) for piece in pieces(data))
+            for _ in service.call_many(calls, FLASH_MS):
                 pass
             sent += len(data)
         done += len(data)
         progress("sending", done, total)
-    service.call("renewal", [handle, "commit", len(files)], _FLASH_MS)
+    service.call("renewal", [handle, "commit", len(files)], FLASH_MS)
     return sent
 
 
@@ -90,7 +80,7 @@ def try_out(device: Device, seconds: float) -> None:
     try:
         device.reconnect(seconds)
         with device.open(DEVICE) as service:
-            stays = service.call("confirm", [], _FLASH_MS)
+            stays = service.call("confirm", [], FLASH_MS)
     except LinkLost:
         raise Unreachable(
             f"'{device.name}' did not come back within {seconds:.0f} s; it goes back to the "

@@ -99,12 +99,7 @@ class Setup:
 
         Returns the bytes that were sent.
         """
-        needed = needed_flash(files)
-        if free < needed:
-            raise UserError(
-                f"the device has {free >> 10} KB of flash free, {needed >> 10} KB are "
-                "needed to renew the library; remove files there, or kod flash"
-            )
+        check_room(files, free, "remove files there, or kod flash")
         has = {digest: path for path, digest in there.items()}
         total, done, sent = sum(map(len, files.values())), 0, 0
         for path, data in sorted(files.items()):
@@ -162,9 +157,14 @@ class Setup:
         self.repl.send("restart()")
 
 
-def needed_flash(files: dict[str, bytes]) -> int:
-    """Bytes of flash that must be free for a new library beside the one that is there."""
-    return sum(-(-len(data) // _BLOCK) * _BLOCK for data in files.values()) + _SPARE
+def check_room(files: dict[str, bytes], free: int, way_out: str) -> None:
+    """UserError unless `free` bytes of flash hold a new library beside the one that is there."""
+    needed = sum(-(-len(data) // _BLOCK) * _BLOCK for data in files.values()) + _SPARE
+    if free < needed:
+        raise UserError(
+            f"the device has {free >> 10} KB of flash free, {needed >> 10} KB are "
+            f"needed to renew the library; {way_out}"
+        )
 
 
 def changed(files: dict[str, bytes], there: dict[str, str]) -> bool:

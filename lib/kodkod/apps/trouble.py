@@ -2,7 +2,6 @@
 # the app that could not be stopped. Kept in RTC memory (a file where there is none). This writes;
 # boots.py asks, and a device forgets it once it has booted.
 
-
 from kodkod import port
 
 _MAGIC = b"K1"

@@ -70,8 +70,8 @@ class Renewal(ServiceResource):
         path = _in_place(path)
         return flash.exists(path) and _digest(path) == digest
 
-    def begin(self, path, digest):
-        """The next file. False: it is there already; else its bytes are to follow."""
+    def begin(self, path, digest, is_here=False):
+        """The next file: copied if it `is_here`, as `has` said; else its bytes are to follow."""
         if not self._files:
             _clear()
             flash.mkdir(_NEW)
@@ -85,11 +85,9 @@ class Renewal(ServiceResource):
         self._files += 1
         self._arriving = path, digest
         self._file = self._do(flash.open, _NEW + "/" + path, "wb")
-        if not self.has(path, digest):
-            return True
-        for piece in _pieces(_in_place(path)):
-            self.write(piece)
-        return False
+        if is_here:
+            for piece in _pieces(_in_place(path)):
+                self.write(piece)
 
     def write(self, data):
         """The next bytes of the file."""
