@@ -76,7 +76,7 @@ def resident() -> list[tuple[str, float]]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         script = Path(place) / "resident.py"
-        script.write_text(PROGRAM)
+        script.write_text(library.inside(PROGRAM))
         there = [m for m in SERVICES + REST if f"lib/{m.replace('.', '/')}.mpy" in files]
         command = [*micropython.command(), str(script), f"{place}/lib", *CORE, *there]
         lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -117,7 +117,7 @@ def free_with_tutorial() -> tuple[float, float]:
             install(device)
             near = float(device.about()["free_ram"])
             shutil.copytree(folder, flash)
-        (flash / "main.py").write_text(ALONE)
+        (flash / "main.py").write_text(library.inside(ALONE))
         environment = {"KODKOD_ROOT": str(flash), "MICROPYPATH": f".frozen:{flash}/lib"}
         command = [*micropython.command(), "-X", f"heapsize={heap}", "main.py"]
         output = subprocess.run(

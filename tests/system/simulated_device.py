@@ -16,11 +16,21 @@ from tempfile import TemporaryFile
 from typing import Any, TextIO
 
 import pytest
-from kod import Device, simulated
+from kod import Device, names, simulated
 from kod.cli import main
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
+
+
+def director(folder: Path) -> Path:
+    """The scenarios' director, written to `folder`: it looks for what is left in the library."""
+    text = (ROOT / "tests" / "scenarios" / "lab.py").read_text()
+    for name in ("sessions_", "running_", "turns_"):
+        text = text.replace(f"lab.{name}", f"lab.{names.given()[name]}")
+    path = folder / "lab.py"
+    path.write_text(text)
+    return path
 
 
 @dataclass

@@ -61,7 +61,7 @@ def test_the_library_says_what_it_keeps_resident(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     script = tmp_path / "resident.py"
-    script.write_text(RESIDENT)
+    script.write_text(library.inside(RESIDENT))
     out = subprocess.run(
         [*micropython.command(), script, tmp_path / "lib"],
         capture_output=True,

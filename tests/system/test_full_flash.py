@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kod import simulate
+from kod import library, simulate
 from simulated_device import SimulatedDevice
 
 App = Callable[[str, str], Path]
@@ -37,7 +37,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulated
     device = SimulatedDevice(tmp_path, "small")
     monkeypatch.setenv("KOD_HOME", str(device.home))
     simulate.prepare(device.folder, "small", 0)
-    (device.folder / "main.py").write_text(SMALL_FLASH)
+    (device.folder / "main.py").write_text(library.inside(SMALL_FLASH))
     try:
         device.start()
         yield device

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from kod import micropython
-from simulated_device import ROOT, SimulatedDevice, until
+from simulated_device import ROOT, SimulatedDevice, director, until
 
 SCENARIOS = ROOT / "tests" / "scenarios"
 EXPECTED = (SCENARIOS / "transcript.txt").read_text()
@@ -45,9 +45,11 @@ def test_client_and_provider_in_one_run(tmp_path: Path) -> None:
     assert run.returncode == 0, run
 
 
-def test_client_and_provider_as_two_apps_of_a_device(bench: SimulatedDevice) -> None:
+def test_client_and_provider_as_two_apps_of_a_device(
+    bench: SimulatedDevice, tmp_path: Path
+) -> None:
     bench.clean()
-    bench.kod("install", "director", SCENARIOS / "lab.py")
+    bench.kod("install", "director", director(tmp_path))
     bench.kod("install", "user", SCENARIOS / "user.py", "--restart", "never", "--no-wait")
     until(lambda: bench.states()["user"] != "running", seconds=60)
     check(bench.folder / "data" / "user" / "transcript.txt", bench.kod("logs", "user").out)
@@ -56,7 +58,7 @@ def test_client_and_provider_as_two_apps_of_a_device(bench: SimulatedDevice) -> 
 
 def test_client_on_the_host_over_tcp(bench: SimulatedDevice, tmp_path: Path) -> None:
     bench.clean()
-    bench.kod("install", "director", SCENARIOS / "lab.py")
+    bench.kod("install", "director", director(tmp_path))
     transcript = tmp_path / "transcript.txt"
     run = subprocess.run(
         [

@@ -14,10 +14,9 @@ from kod import Device
 from kod.link import LinkLost
 from kod.services import ServiceClient, ServiceResourceProxy, ServiceSelector, connect, using
 from kodkod import errors
-from simulated_device import EXAMPLES, ROOT, SimulatedDevice
+from simulated_device import EXAMPLES, SimulatedDevice, director
 from simulated_device import until as wait_until
 
-LAB = ROOT / "tests" / "scenarios" / "lab.py"
 SELECTOR = ServiceSelector("0f5e2c84-7f6b-4d1c-9a37-5e0c1c1ab001", 1, 0)
 DIRECTOR = ServiceSelector("0f5e2c84-7f6b-4d1c-9a37-5e0c1c1ab002", 1, 0)
 
@@ -35,10 +34,10 @@ class Watcher(ServiceResourceProxy):
 
 
 @pytest.fixture
-def lab(bench: SimulatedDevice) -> SimulatedDevice:
+def lab(bench: SimulatedDevice, tmp_path: Path) -> SimulatedDevice:
     """A device with the director of the scenarios."""
     if "director" not in bench.states():
-        bench.kod("install", "director", LAB)
+        bench.kod("install", "director", director(tmp_path))
     return bench
 
 
@@ -305,7 +304,7 @@ def test_clients_of_two_devices(lab: SimulatedDevice, tmp_path: Path) -> None:
 
         async def main(device: Device) -> None:
             with second.connect() as other:
-                await asyncio.to_thread(other.install, "director", LAB)
+                await asyncio.to_thread(other.install, "director", director(tmp_path))
                 async with started(other):
                     here = await ServiceClient(SELECTOR).open()
                     with using(other):

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from kod import Device, library, renewing
@@ -53,17 +52,16 @@ def on_flash(device: SimulatedDevice) -> Files:
 
 
 @pytest.fixture
-def other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Files]:
+def other(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Files]:
     """Makes kod send another library: `other(path, old text, new text, ...)`."""
 
     def change(*changes: str) -> Files:
-        files = dict(library.files())
+        texts = library.sources()
         for path, old, new in zip(changes[::3], changes[1::3], changes[2::3], strict=True):
-            text = (library.library_folder() / path).read_text()
+            text = texts[f"kodkod/{path}"]
             assert old in text
-            source = tmp_path / Path(path).name
-            source.write_text(text.replace(old, new))
-            files[f"lib/kodkod/{path[:-3]}.mpy"] = library.compiled(source, "kodkod")
+            texts[f"kodkod/{path}"] = text.replace(old, new)
+        files = library.compiled(texts)
         monkeypatch.setattr(plan, "device_files", lambda platform: files)
         return files
 

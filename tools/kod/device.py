@@ -240,7 +240,7 @@ class Device:
     def info(self, name: str) -> dict[str, Any]:
         """All that is known of an installed app."""
         record: dict[str, Any] = self._call(APPS, "info", name)
-        return record
+        return _with_readable(record)
 
     def start(self, name: str) -> None:
         self._call(APPS, "start", name, timeout_ms=FLASH_MS)
@@ -303,7 +303,7 @@ class Device:
         """Waits for the end of a probation that lasts so long: "ok", and the traceback if not."""
         timeout_ms = probation_ms + FLASH_MS
         verdict: dict[str, Any] = self._call(APPS, "verdict", name, timeout_ms=timeout_ms)
-        return verdict
+        return _with_readable(verdict)
 
     def make_room(self, name: str) -> None:
         """Stops an app and removes its image, so that a new one has room."""
@@ -360,8 +360,8 @@ class Device:
     def log(self, name: str | None = None, since: int = 0) -> Iterator[Line]:
         """The lines that the device kept, of one app or of all."""
         while entries := self._call(LOG, "read", name, since):
-            for entry in entries:
-                yield Line(*entry)
+            for seq, ms, level, app, text in entries:
+                yield Line(seq, ms, level, app, _readable(text))
             since = entries[-1][0]
 
     def follow(self, name: str | None = None, since: int = 0) -> Iterator[Line]:
@@ -372,7 +372,7 @@ class Device:
         try:
             for entries in stream:
                 for seq, ms, level, app, text in entries:
-                    yield Line(seq, ms, level, app, text, stream.lost - lost)
+                    yield Line(seq, ms, level, app, _readable(text), stream.lost - lost)
                     lost = stream.lost
         finally:
             stream.close()
@@ -408,6 +408,21 @@ class Device:
 def pieces(data: bytes) -> Sequence[bytes]:
     """`data` in what one call carries."""
     return [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
+
+
+def _readable(text: str) -> str:
+    """What the device says, with the library's functions called as in its sources."""
+    if 'File "kodkod' not in text:
+        return text
+    from kod.names import readable
+
+    return readable(text)
+
+
+def _with_readable(record: dict[str, Any]) -> dict[str, Any]:
+    if record.get("traceback"):
+        record["traceback"] = _readable(record["traceback"])
+    return record
 
 
 def _reach(target: choose.Target) -> tuple[Connection, config.Known]:

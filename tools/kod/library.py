@@ -9,12 +9,13 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from kod import config, micropython
+from kod import config, micropython, names
 from kod.errors import UserError
 
 _HERE = Path(__file__).resolve().parent
 _OPTIMIZE = "-O3"  # drops asserts and line numbers nobody reads: the kernel's RAM is the apps'
-_CONST = b"\nfrom micropython import const\n"  # the compiler folds const() by itself
+_STARTS = ("boot.py", "main.py")
+_CONST = "\nfrom micropython import const\n"  # the compiler folds const() by itself
 
 
 def library_folder() -> Path:
@@ -29,19 +30,22 @@ def firmware_folder() -> Path:
     return installed if installed.is_dir() else _HERE.parents[1] / "firmware"
 
 
+def sources() -> dict[str, str]:
+    """What is compiled, by path (`kodkod/apps/app.py`), its `.pyi`, and what else uses it."""
+    root = library_folder()
+    found = {f"kodkod/{path.relative_to(root).as_posix()}": path for path in root.rglob("*.py*")}
+    found |= {name: firmware_folder() / name for name in _STARTS}
+    found["on_device.py"] = _HERE / "flash" / "on_device.py"
+    return {
+        name: path.read_text("utf-8")
+        for name, path in sorted(found.items())
+        if path.suffix in (".py", ".pyi")
+    }
+
+
 def files() -> dict[str, bytes]:
     """Every file by its path on the flash: `lib/kodkod/**.mpy`, `main.py`, `boot.py`."""
-    root = library_folder()
-    found: dict[str, bytes] = {}
-    for source in sorted(root.rglob("*.py")):
-        name = "kodkod/" + source.relative_to(root).as_posix()
-        # In tracebacks a module goes by its package: each name of its own would cost 40 bytes.
-        found["lib/" + name[:-3] + ".mpy"] = compiled(source, name.rpartition("/")[0])
-    for name in ("boot.py", "main.py"):
-        path = firmware_folder() / name
-        if path.is_file():
-            found[name] = path.read_bytes()
-    return found
+    return compiled(sources())
 
 
 def digest(contents: dict[str, bytes]) -> str:
@@ -73,32 +77,49 @@ def unpacked() -> Path:
     return folder
 
 
-def compiled(source: Path, name: str) -> bytes:
-    """The .mpy of `source`; tracebacks call it `name`. Kept in the cache by what it is made of."""
+def compiled(texts: dict[str, str]) -> dict[str, bytes]:
+    """`files()` of what `sources()` gives, or of such as that. Kept in the cache by what they are
+    made of: each module's names depend on all the others."""
     program = micropython.mpy_cross()
-    text = source.read_bytes().replace(_CONST, b"\n\n")
     version = Path(program).stat()
-    made_of = f"{_OPTIMIZE}\0{name}\0{version.st_size}\0{version.st_mtime_ns}\0".encode() + text
-    key = hashlib.sha256(made_of).hexdigest() + ".mpy"
-    with contextlib.suppress(OSError):
-        return (config.cache("library") / key).read_bytes()
-    data = _compile(program, source, text, name)
-    with contextlib.suppress(OSError):  # a cache that cannot be written is no reason to fail
-        config.keep(config.cache("library") / key, data)
-    return data
+    made_of = [_OPTIMIZE, str(version.st_size), str(version.st_mtime_ns)]
+    made_of += [path.read_text("utf-8") for path in (Path(names.__file__), names.TABLE)]
+    made_of += [f"{path}\0{text}" for path, text in sorted(texts.items())]
+    place = config.cache("library") / hashlib.sha256("\0".join(made_of).encode()).hexdigest()
+    found = {name: texts[name].encode() for name in _STARTS}
+    renamed = None
+    for path in [path for path in texts if path[:7] == "kodkod/" and path.endswith(".py")]:
+        name = path[:-3] + ".mpy"
+        kept = place / name.replace("/", "-")
+        try:
+            found["lib/" + name] = kept.read_bytes()
+        except OSError:
+            renamed = renamed or names.Names(texts)
+            data = _compile(program, path, renamed.compiled_from(path))
+            found["lib/" + name] = data
+            with contextlib.suppress(OSError):  # a cache that cannot be written is no failure
+                place.mkdir(exist_ok=True)
+                config.keep(kept, data)
+    return found
 
 
-def _compile(program: str, source: Path, text: bytes, name: str) -> bytes:
+def inside(program: str) -> str:
+    """A program that looks into the library, as a test does, in the names that are in its .mpy."""
+    return names.Names(sources()).inside(program)
+
+
+def _compile(program: str, path: str, text: str) -> bytes:
+    text = text.replace(_CONST, "\n")
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "out.mpy"
-        taken = Path(folder) / source.name
-        taken.write_bytes(text)
+        source, target = Path(folder, Path(path).name), Path(folder, "out.mpy")
+        source.write_text(text, "utf-8")
+        # In tracebacks a module goes by its package: each name of its own would cost 40 bytes.
         done = subprocess.run(
-            [program, _OPTIMIZE, "-s", name, "-o", str(target), str(taken)],
+            [program, _OPTIMIZE, "-s", path.rpartition("/")[0], "-o", str(target), str(source)],
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode:
-            raise UserError(f"the library does not compile: {source}", detail=done.stderr.strip())
+            raise UserError(f"the library does not compile: {path}", detail=done.stderr.strip())
         return target.read_bytes()

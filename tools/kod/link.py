@@ -24,6 +24,7 @@ from kodkod.errors import (
     CallTimeout,
     ClientClosed,
     KodkodError,
+    RemoteError,
     ServiceClosed,
     from_wire,
 )
@@ -395,7 +396,7 @@ class Connection:
         if request is None:
             return  # a keep-alive
         # What is no proper answer leaves the request where the end of the link finds it.
-        error = from_wire(*rest) if kind == ERROR else None
+        error = _error(*rest) if kind == ERROR else None
         result: Any = None if error else rest[0]
         if request.kind == OPEN and not error:
             if not isinstance(result[0], str):
@@ -707,3 +708,12 @@ def connect_console(
     from kod import link_console
 
     return Connection(lambda: link_console.connect(stream, on_text), where, timeout_ms)
+
+
+def _error(*described: Any) -> Exception:
+    error: Exception = from_wire(*described)
+    if isinstance(error, RemoteError) and error.traceback:
+        from kod.names import readable
+
+        error.traceback = readable(str(error.traceback))
+    return error
