@@ -1,11 +1,12 @@
 # setup: everything into .venv, from pip. demo: the tutorial on a simulated device.
-# test: all tests. bench: figures beside their budgets. lint: style and types.
+# test: all tests. bench: figures beside their budgets. lint: style and types. names: what is
+# private in the library gets names that cost no memory (tools/kod/names.py).
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test bench lint clean
+.PHONY: setup demo test bench lint names clean
 
 setup: $(VENV)/.done
 
@@ -33,6 +34,9 @@ lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+names: setup
+	@$(BIN)/python -m kod.names
 
 clean:
 	rm -rf $(VENV) build *.egg-info tools/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -24,7 +24,7 @@ import keyword
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -38,7 +38,8 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 @cache
-def _table() -> configparser.ConfigParser:
+def parts() -> configparser.ConfigParser:
+    """`names.ini`."""
     found = configparser.ConfigParser(allow_no_value=True)
     found.optionxform = str  # type: ignore[assignment,method-assign]  # capitals are others
     found.read_string(TABLE.read_text("utf-8"))
@@ -47,12 +48,12 @@ def _table() -> configparser.ConfigParser:
 
 def given() -> dict[str, str]:
     """{private name: the firmware's name that it gets}."""
-    return {mine: name for part in _PARTS for name, mine in _table()[part].items() if mine}
+    return {mine: name for part in _PARTS for name, mine in parts()[part].items() if mine}
 
 
 def firmware() -> set[str]:
     """Every name that is known to be one of the firmware's."""
-    return {*_table()["everywhere"], *_table()["esp32"], *_table()["others"]["names"].split()}
+    return {*parts()["everywhere"], *parts()["esp32"], *parts()["others"]["names"].split()}
 
 
 def readable(text: str) -> str:
@@ -70,10 +71,10 @@ class Names:
         modules = [path for path in trees if path.startswith("kodkod/") and path.endswith(".py")]
         files = {path: _File(trees[path]) for path in modules}
         kept = {*dir(builtins), *keyword.kwlist, *firmware()}
-        kept.update(*(_names(tree) for path, tree in trees.items() if path not in files))
+        kept.update(*(words(tree) for path, tree in trees.items() if path not in files))
         kept.update(*(file.words | file.constants for file in files.values()))
         kept.update(word for path in files for word in _WORD.findall(path))
-        used = {name for tree in trees.values() for name in _names(tree)}
+        used = {name for tree in trees.values() for name in words(tree)}
         visible = {name for file in files.values() for name in file.visible}
         bound = {name for file in files.values() for name in file.bound}
         looked_up = tuple(name for name in kept if name[-1] == "_" and name.strip("_"))
@@ -97,9 +98,11 @@ class Names:
             for path, file in files.items()
         }
 
-    def compiled_from(self, path: str) -> str:
-        """What is given to the compiler in place of the file `path`."""
-        return self._renamed(self._trees[path], self._own[path])
+    def compiled_from(self, path: str, but: Collection[str] = ()) -> str:
+        """What is given to the compiler in place of the file `path`; of what is this file's alone
+        names in `but` stay."""
+        own = {name: letter for name, letter in self._own[path].items() if name not in but}
+        return self._renamed(self._trees[path], own)
 
     def inside(self, program: str) -> str:
         """A program that uses what is private in the library, in the names that this has got."""
@@ -120,7 +123,7 @@ class Names:
         )
         by_apps = {name for path in self._typed for name in self._files[path].bound}
         free = [
-            n for part in _PARTS for n in _table()[part] if n not in {*found.values(), *self._used}
+            n for part in _PARTS for n in parts()[part] if n not in {*found.values(), *self._used}
         ]
         odd = [name for name in free if _ODD.fullmatch(name)]
         plain = [name for name in free if name not in odd]
@@ -134,7 +137,8 @@ class Names:
         return ast.unparse(_Renamed({**self._shared, **own}).visit(tree))
 
 
-def _names(tree: ast.AST) -> Iterator[str]:
+def words(tree: ast.AST) -> Iterator[str]:
+    """Every name in a program."""
     for node in ast.walk(tree):
         for field in ("id", "attr", "arg", "name", "asname"):
             value = getattr(node, field, None)
@@ -174,7 +178,7 @@ class _File:
             elif isinstance(node, ast.ImportFrom):
                 self.visible.update(alias.name for alias in node.names)
                 if node.names[0].name == "*":  # what it brings is used by its name alone
-                    self.visible.update(_names(tree))
+                    self.visible.update(words(tree))
         both = dict.fromkeys([*arguments, *_bound_by(tree.body)])
         self.own = list(both)
 
@@ -202,7 +206,7 @@ def _bound_by(body: list[ast.stmt]) -> Iterator[str]:
             inside += [handler.body for handler in getattr(node, "handlers", [])]
             yield from _bound_by(list(itertools.chain(*inside)))
             if isinstance(node, ast.For):
-                yield from _names(node.target)
+                yield from words(node.target)
         elif not isinstance(node, (ast.Import, ast.ImportFrom)):
             for one in ast.walk(node):
                 if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store):

@@ -124,32 +124,31 @@ class Views:
         """The view of a module, or None."""
         if name in self._made:
             return self._made[name]
-        change = getattr(self, "_" + name, None)
-        if not change:
+        if name not in ("asyncio", "sys", "micropython", "machine"):
             return None
         view = self._made[name] = self._typed.console.load("view")
         view.of = module = globals()[name]
         if name != "asyncio":  # whose parts load when they are asked for
             for each in dir(module):
                 setattr(view, each, getattr(module, each))
-        change(view)
+        getattr(self, "see_" + name)(view)
         return view
 
-    def _asyncio(self, view):
+    def see_asyncio(self, view):
         view.run = self._typed.run
 
-    def _sys(self, view):
+    def see_sys(self, view):
         view.stdin = _Stdin(sys.stdin, self._typed, True)
         view.stdin.buffer = _Stdin(sys.stdin.buffer, self._typed, False)
 
-    def _micropython(self, view):
+    def see_micropython(self, view):
         from kodkod.apps import tricks
 
         typed = self._typed
         tricks.micropython(typed.record(), view)
         view.kbd_intr = typed.kbd_intr
 
-    def _machine(self, view):
+    def see_machine(self, view):
         kernel = self._typed.kernel
 
         async def stop():
