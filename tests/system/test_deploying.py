@@ -240,6 +240,32 @@ def test_info_shows_the_last_traceback(bench: SimulatedDevice, kod: Kod, app: Ap
     assert text.endswith('File "bad.py", line 2, in main\nZeroDivisionError: divide by zero\n')
 
 
+SENDS_AN_OBJECT = """
+import sys
+from kodkod import message
+try:
+    message.copy({"a": object()})
+except Exception as exc:
+    sys.print_exception(exc)
+    raise
+"""
+
+
+def test_tracebacks_read_as_the_librarys_sources_do(
+    bench: SimulatedDevice, kod: Kod, app: App
+) -> None:
+    sends = app("sends", SENDS_AN_OBJECT)
+    frame = 'File "kodkod", line 1, in _walk'
+    assert b"_walk" not in (bench.folder / "lib" / "kodkod" / "message.mpy").read_bytes()
+    assert frame in kod("install", "sends", sends, "--restart", "never", code=1).err
+    assert frame in kod("info", "sends").out
+    assert frame in kod("info", "sends", "--json").json()["traceback"]
+    assert kod("logs", "sends").out.count(frame) == 2
+    assert frame in kod("run", sends, code=1).out
+    here = bench.started_kod("run", "-d", "host", sends, code=1)
+    assert frame in here.out + here.err
+
+
 def test_restart_starts_a_new_instance_of_the_same_image(
     bench: SimulatedDevice, kod: Kod, app: App
 ) -> None:

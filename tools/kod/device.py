@@ -75,7 +75,7 @@ class Run:
         """(ms, level, text) of each line that it prints, until it ends."""
         for kind, *rest in self._stream:
             if kind == "log":
-                yield rest[0], rest[1], rest[2]
+                yield rest[0], rest[1], _readable(rest[2])
             elif kind == "end":
                 self.code, self.reason = rest
 

@@ -58,10 +58,11 @@ def digest(contents: dict[str, bytes]) -> str:
 
 
 def unpacked() -> Path:
-    """A folder with the compiled library, for programs that run on this computer."""
+    """A folder with the compiled library, for programs that run on this computer: with the names
+    of its sources, since nobody turns back the tracebacks that are printed here."""
     contents = {
         name.removeprefix("lib/"): data
-        for name, data in files().items()
+        for name, data in compiled(sources(), renamed=False).items()
         if name.startswith("lib/")
     }
     folder = config.cache("unpacked") / digest(contents)[:16]
@@ -77,25 +78,25 @@ def unpacked() -> Path:
     return folder
 
 
-def compiled(texts: dict[str, str]) -> dict[str, bytes]:
+def compiled(texts: dict[str, str], renamed: bool = True) -> dict[str, bytes]:
     """`files()` of what `sources()` gives, or of such as that. Kept in the cache by what they are
     made of: each module's names depend on all the others."""
     program = micropython.mpy_cross()
     version = Path(program).stat()
-    made_of = [_OPTIMIZE, str(version.st_size), str(version.st_mtime_ns)]
+    made_of = [_OPTIMIZE, str(renamed), str(version.st_size), str(version.st_mtime_ns)]
     made_of += [path.read_text("utf-8") for path in (Path(names.__file__), names.TABLE)]
     made_of += [f"{path}\0{text}" for path, text in sorted(texts.items())]
     place = config.cache("library") / hashlib.sha256("\0".join(made_of).encode()).hexdigest()
     found = {name: texts[name].encode() for name in _STARTS}
-    renamed = None
+    given = None
     for path in [path for path in texts if path[:7] == "kodkod/" and path.endswith(".py")]:
         name = path[:-3] + ".mpy"
         kept = place / name.replace("/", "-")
         try:
             found["lib/" + name] = kept.read_bytes()
         except OSError:
-            renamed = renamed or names.Names(texts)
-            data = _compile(program, path, renamed.compiled_from(path))
+            given = given or names.Names(texts) if renamed else None
+            data = _compile(program, path, given.compiled_from(path) if given else texts[path])
             found["lib/" + name] = data
             with contextlib.suppress(OSError):  # a cache that cannot be written is no failure
                 place.mkdir(exist_ok=True)
