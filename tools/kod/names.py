@@ -9,9 +9,9 @@ when it is compiled: the sources stay as they are, and `readable` turns a traceb
 What can be seen keeps its name: what a `.pyi` declares, what programs around the library use, what
 a text in it may look up, modules, and whatever an object that is not the library's may have.
 
-`names.ini` has the firmware's names with what each is given to. Lines are added to it, and nothing
-else: so names stay from version to version, and an update need not send every file. After a
-change of the library `make names` gives names to what has none.
+`names.ini` has the firmware's names with what each is given to. What is given stays: so names are
+the same from version to version, and an update need not send every file. After a change of the
+library `make names` gives names to what has none, and takes back what nothing has any more.
 """
 
 from __future__ import annotations
@@ -109,12 +109,12 @@ class Names:
         return self._renamed(ast.parse(program), {})
 
     def given_to_all(self, host_only: Callable[[str], bool]) -> dict[str, str]:
-        """`given()` and what it lacks: names for what private names a device loads.
+        """`given()` as it is to be: names for the private names in what a device loads.
 
         An app may extend a class with a `.pyi`, and its service may have any method: names in
         such a file are given as what nobody calls his own.
         """
-        found = given()
+        found = {mine: name for mine, name in given().items() if mine in self.private}
         seen = Counter(
             name
             for path, file in self._files.items()
@@ -229,16 +229,20 @@ class _Renamed(ast.NodeTransformer):
 
 
 def main() -> None:
-    """Give names to the private names in the library that have none, in `names.ini`."""
+    """Write to `names.ini` what each name is to be given to."""
     from kod import library
     from kod.flash.plan import is_host_only
 
-    mine = {
-        name: private
-        for private, name in Names(library.sources()).given_to_all(is_host_only).items()
+    given_to = {
+        name: mine for mine, name in Names(library.sources()).given_to_all(is_host_only).items()
     }
     lines = TABLE.read_text("utf-8").split("\n")
-    lines = [f"{line} = {mine[line]}" if line in mine else line for line in lines]
+    heading = ""
+    for at, line in enumerate(lines):
+        heading = line if line.startswith("[") else heading
+        name = line.partition(" = ")[0]
+        if heading != "[others]" and _WORD.fullmatch(name):
+            lines[at] = f"{name} = {given_to[name]}" if name in given_to else name
     TABLE.write_text("\n".join(lines), "utf-8")
 
 
