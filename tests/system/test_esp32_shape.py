@@ -11,6 +11,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 from kod import library, micropython
 from simulated_device import EXAMPLES, ROOT, SimulatedDevice, until
 from test_tutorial import heard, install_tutorial
@@ -29,6 +30,52 @@ def test_the_tutorial_runs_in_the_heap_of_an_esp32(tmp_path: Path, monkeypatch) 
         until(lambda: heard(device, "user1", "user2"))
         free = device.kod("info", "--json").json()["free_ram"]
         print(f"free with the tutorial running: {free * SCALE / 1024:.1f} KB of 160 KB, 32-bit")
+    finally:
+        device.stop()
+
+
+SMALL = """
+import asyncio
+kept = bytearray(500)
+async def main():
+    while True:
+        await asyncio.sleep(1)
+"""
+
+
+def test_an_app_too_many_waits_for_memory_and_disturbs_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = SimulatedDevice(tmp_path, "small", ("--heap", HEAP))
+    monkeypatch.setenv("KOD_HOME", str(device.home))
+    program = tmp_path / "small.py"
+    program.write_text(SMALL)
+    device.start()
+    try:
+        for name, file in (("provider", "provider"), ("user1", "user"), ("user2", "user2")):
+            device.kod("install", name, EXAMPLES / "notification" / f"{file}.py")
+        for count in range(40):
+            last = device.kod("install", f"app{count}", program, code=None)
+            if last.code:
+                break
+        assert count > 3
+        assert last.err.splitlines()[-1] in (
+            f"kod: 'app{count}' is installed and waits for memory; "
+            "kod stop or uninstall another app",
+            "kod: the device has no memory for that: kod stop or uninstall an app, or kod reset",
+        )
+        records = {one["name"]: one for one in device.kod("list", "--json").json()}
+        for name in ("provider", "user1", "user2"):
+            assert (records[name]["state"], records[name]["restarts"]) == ("running", 0)
+        assert "received: hello from" in device.kod("logs").out
+        waiting = [name for name in records if records[name]["state"] != "running"]
+        assert set(waiting) <= {f"app{count}", f"app{count - 1}"}
+        if waiting:
+            states = re.findall(r"^\S+ +waiting for memory", device.kod("list").out, re.MULTILINE)
+            assert len(states) == len(waiting)
+        for number in range(3):
+            device.kod("uninstall", f"app{number}")
+        until(lambda: set(device.states().values()) == {"running"}, seconds=30)
     finally:
         device.stop()
 

@@ -4,14 +4,16 @@
 # timeout: 100
 
 import asyncio
+import gc
 import os
+import re
 from binascii import crc32
 
 import harness
 import rtc  # noqa: F401
 import vfs
 from kodkod import message, port
-from kodkod.apps import begin, logs, starting, startup, supervisor, switch
+from kodkod.apps import begin, logs, starting, startup, supervisor, switch, upkeep
 from kodkod.apps.supervisor import Supervisor
 from kodkod.borrow import borrow
 from kodkod.errors import ImageInvalid, StorageFull
@@ -369,6 +371,29 @@ def test_want_of_memory_delays_a_start_by_the_back_off():
         finally:
             starting.prepare = prepare
         assert "cannot start yet" in device.said("clock")
+
+
+def test_an_app_for_which_there_is_too_little_memory_is_not_begun_and_starts_when_there_is():
+    low = upkeep.LOW
+    with Device() as device:
+
+        async def body(s):
+            slot = s.slot("clock")
+            await s.switch().stop(s, slot)
+            upkeep.LOW = gc.mem_free() * 2
+            try:
+                s.switch().start(s, slot)
+            finally:
+                upkeep.LOW = low
+            assert slot.app is None and slot.code is None
+            assert (slot.state, slot.reason) == ("waiting", "memory")
+            assert "clock" not in [app.name for app in s.kernel.apps]
+            await until(lambda: slot.app and slot.state == "running")
+            assert slot.reason is None
+
+        device.run(body)
+        said = device.said("clock")
+        assert re.search(r"cannot start yet: \d+ B of memory are free, \d+ are needed", said), said
 
 
 def test_one_that_came_again_is_held_as_long_as_if_it_had_not_been_there_before():

@@ -5,8 +5,10 @@ import asyncio
 import gc
 import re
 
+from harness import raises
 from kernel_lab import ended, kernel_test, log, settle, started
 from kodkod.apps import upkeep
+from kodkod.system.provider import is_tight
 
 upkeep.PERIOD_MS = 20
 LOW = upkeep.LOW
@@ -39,3 +41,45 @@ async def test_the_newest_app_is_stopped_and_the_log_says_how_much_it_gave_back(
     assert old.is_running
     while upkeep._reserve is None:
         await asyncio.sleep_ms(5)
+
+
+def in_crumbs(size):
+    """Fills the heap but for pieces of `size` bytes; returns what keeps it full."""
+    large = [None] * 8000
+    small = [None] * 8000
+    count = 0
+    try:
+        while True:
+            large[count] = bytearray(size)
+            count += 1
+    except MemoryError:
+        pass
+    try:
+        for at in range(8000):
+            small[at] = bytearray(16)
+    except MemoryError:
+        pass
+    for at in range(0, count, 2):
+        large[at] = None
+    gc.collect()
+    return large, small
+
+
+@kernel_test
+async def test_the_reserve_is_of_smaller_pieces_where_there_are_no_large_ones(kernel):
+    while upkeep._reserve is None:
+        await asyncio.sleep_ms(5)
+    upkeep._reserve = None
+    large, small = in_crumbs(600)
+    try:
+        with raises(MemoryError):
+            bytearray(1024)
+        assert is_tight()
+        assert upkeep._enough()
+        sizes = [len(piece) for piece in upkeep._reserve]
+    finally:
+        del large, small
+        gc.collect()
+    assert not is_tight()
+    assert sum(sizes) == 4096 and max(sizes) == 512
+    assert kernel.short is False

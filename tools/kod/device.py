@@ -242,15 +242,19 @@ class Device:
         record: dict[str, Any] = self._call(APPS, "info", name)
         return _with_readable(record)
 
-    def start(self, name: str) -> None:
-        self._call(APPS, "start", name, timeout_ms=FLASH_MS)
+    def start(self, name: str) -> str:
+        """Starts an app; its state then: "waiting" when there is too little memory for it."""
+        state: str = self._call(APPS, "start", name, timeout_ms=FLASH_MS)
+        return state
 
     def stop(self, name: str) -> None:
         """Stops an app gracefully; it stays stopped until it is started again."""
         self._call(APPS, "stop", name, timeout_ms=_STOP_MS)
 
-    def restart(self, name: str) -> None:
-        self._call(APPS, "restart", name, timeout_ms=_STOP_MS)
+    def restart(self, name: str) -> str:
+        """Stops an app and starts it; its state then, as for start()."""
+        state: str = self._call(APPS, "restart", name, timeout_ms=_STOP_MS)
+        return state
 
     def uninstall(self, name: str, keep_data: bool = False) -> None:
         self._call(APPS, "uninstall", name, keep_data, timeout_ms=FLASH_MS)

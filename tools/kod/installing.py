@@ -42,8 +42,17 @@ def check_name(name: str) -> str:
     return name
 
 
+MEMORY_WAY_OUT = "kod stop or uninstall another app"
+
+
 class AppFailure(UserError):
     """The app does not do what it was installed for; `detail` is its traceback."""
+
+
+def waits_for_memory(record: Mapping[str, Any]) -> bool:
+    """Whether an app was not started, since the device has too little memory for it."""
+    is_waiting = record.get("state") == "waiting" and record.get("reason") == "memory"
+    return is_waiting and record.get("code") is None
 
 
 def install(
@@ -137,6 +146,8 @@ def _await_verdict(device: Device, name: str, image: Image, probation_ms: int) -
 def _look(device: Device, name: str) -> None:
     time.sleep(_SETTLE_S)
     record = device.info(name)
+    if waits_for_memory(record):
+        raise AppFailure(f"'{name}' is installed and waits for memory; {MEMORY_WAY_OUT}")
     if record.get("state") != "running" and record.get("code"):
         raise AppFailure(
             f"'{name}' is installed but failed ({record['reason']}); kod logs {name}",

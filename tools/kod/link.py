@@ -47,6 +47,8 @@ OPEN_MS = 5_000
 PING_S = 5.0  # without anything sent
 SILENT_S = 35.0  # more than the longest step that a device allows what a person types
 _AGAIN_S = (0.05, 0.1, 0.3)  # after which a device that hung up at the door is asked again
+# As in lib/kodkod/system/provider.py, for what runs out of memory around the service.
+_NO_MEMORY = "the device has no memory for that: kod stop or uninstall an app, or kod reset"
 _GRACE_S = 2.0  # for the device's own CallTimeout to arrive
 _CREDIT_EVERY = 8
 _KEPT = 4096  # notifications that nobody has taken, of one handle
@@ -712,7 +714,11 @@ def connect_console(
 
 def _error(*described: Any) -> Exception:
     error: Exception = from_wire(*described)
-    if isinstance(error, RemoteError) and error.traceback:
+    if not isinstance(error, RemoteError):
+        return error
+    if error.type == "MemoryError":  # of the system's: a service ends of one
+        return RemoteError(_NO_MEMORY, "MemoryError")
+    if error.traceback:
         from kod.names import readable
 
         error.traceback = readable(str(error.traceback))

@@ -1,13 +1,19 @@
 # An installed app becomes a running one: its record gets what its image and its settings say.
 # Loaded for that and let go.
 
+import gc
+
+from micropython import const
+
 from kodkod import port
-from kodkod.apps import loader, logs
+from kodkod.apps import loader, logs, upkeep
 from kodkod.storage import flash
+
+_RECORDS = const(1024)  # bytes of memory that an app takes beside its code
 
 
 def start(supervisor, slot):
-    """Start an instance of `slot`, which has none."""
+    """Start an instance of `slot`, which has none. MemoryError: there is too little for it."""
     kernel = supervisor.kernel
     app = kernel.app(slot.name)
     slot.started = port.uptime_ms()
@@ -39,6 +45,7 @@ def prepare(supervisor, app, image, settings):
     app.image = image
     store = supervisor.store.open()
     manifest = store.manifest(image)
+    _check_memory(store.path(image), manifest["files"])
     chosen = dict(manifest.get("settings") or {})
     defines = chosen.get("defines") or {}
     chosen.update(settings)
@@ -53,6 +60,16 @@ def prepare(supervisor, app, image, settings):
     args = chosen.get("args") or ()
     coro = loader.main(app, manifest["entry"], args, manifest.get("script"))
     supervisor.kernel.start(app, coro)
+
+
+def _check_memory(folder, files):
+    # It would be stopped at once, and the others would have been short of memory meanwhile.
+    code = sum([flash.stat(folder + "/" + name)[6] for name in files if name[-4:] == ".mpy"])
+    needed = upkeep.LOW + _RECORDS + code
+    gc.collect()
+    free = gc.mem_free()
+    if free < needed:
+        raise MemoryError("{} B of memory are free, {} are needed".format(free, needed))
 
 
 def assign(app, folder):

@@ -82,7 +82,8 @@ class Supervisor:
         except MemoryError as exc:  # perhaps for this alone
             if slot.app:
                 raise
-            self.kernel.log_exception(slot, exc, "cannot start yet")
+            slot.reason = "memory"
+            self.kernel.log(slot, logs.WARNING, "cannot start yet: {}".format(exc))
             self.back_off(slot)
 
     def ended(self, app):

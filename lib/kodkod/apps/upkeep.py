@@ -12,8 +12,9 @@ from kodkod.apps import logs
 from kodkod.signal import wake
 
 PERIOD_MS = 1000
-_PIECES = const(4)  # of the reserve: what a failing kernel needs to end an app and say so
-_PIECE = const(1024)  # bytes; there may be no larger block
+_RESERVE = const(4096)  # bytes: what a failing kernel needs to end an app and say so
+_PIECE = const(1024)  # of it; where the heap has none as large, they are halved
+_LEAST = const(256)
 LOW = 8192  # bytes; with less than this free, the newest app is stopped
 _GRACE_MS = const(100)  # for its `finally` blocks: the others wait for it
 _HELD_MS = const(1)  # after which the others look again
@@ -86,10 +87,18 @@ def _enough():
     # Whether the reserve is whole, and some memory free beside it.
     global _reserve
     if _reserve is None:
-        try:
-            _reserve = [bytearray(_PIECE) for _ in range(_PIECES)]
-        except MemoryError:
-            return False
+        pieces = []
+        missing = _RESERVE
+        size = _PIECE
+        while missing > 0:
+            try:
+                pieces.append(bytearray(size))
+                missing -= size
+            except MemoryError:
+                if size == _LEAST:
+                    return False
+                size //= 2
+        _reserve = pieces
     return _free() >= LOW
 
 

@@ -6,10 +6,11 @@ from kodkod import message, port
 from kodkod.apps import logs
 from kodkod.borrow import borrow
 from kodkod.errors import KodkodError
+from kodkod.system.provider import is_tight
 
 _TEXT = const(1000)  # bytes of a traceback in an answer
 _ROOM = const(1700)  # bytes for it and the settings, which have 1500 at most
-_PAGE = const(3)  # records of about 250 bytes: the heap may have no larger piece left
+_PAGE = const(3)  # records of about 250 bytes
 
 
 class Methods:
@@ -30,9 +31,10 @@ class Methods:
             for app in kernel.apps[1:]
             if app.name not in slots and ":" not in app.name and not _is_idle(app)
         ]
-        records = self._records([slots[name] for name in names[start : start + _PAGE]])
-        if len(records) < _PAGE:
-            for app in others[max(0, start - len(names)) :][: _PAGE - len(records)]:
+        page = 1 if is_tight() else _PAGE
+        records = self._records([slots[name] for name in names[start : start + page]])
+        if len(records) < page:
+            for app in others[max(0, start - len(names)) :][: page - len(records)]:
                 records.append(_of_app(app, {"name": app.name, "state": "running"}))
         return records
 

@@ -4,8 +4,10 @@ from micropython import const
 
 from kodkod.apps import logs
 from kodkod.services import ServiceResource
+from kodkod.system.provider import is_tight
 
-_PIECE = const(700)  # bytes of text in one message: the heap may have no larger piece left
+_PIECE = const(700)  # bytes of text in one message
+_SMALL = const(200)  # where the heap has no larger pieces left
 
 
 class Methods:
@@ -30,7 +32,7 @@ class Methods:
 def piece(name, since):
     """Lines of `name` (or of all) after number `since`, about 0.7 KB at most."""
     lines = []
-    room = _PIECE
+    room = _SMALL if is_tight() else _PIECE
     for line in logs.lines:
         if line[0] > since and (name is None or line[3] == name):
             room -= len(memoryview(line[4])) + len(line[3]) + 12

@@ -48,6 +48,15 @@ class SystemProvider(ServiceProvider):
         return _finished(work) if hasattr(work, "send") else work
 
 
+def is_tight():
+    """Whether the heap has no 2 KB in one piece: answers are to be small, then."""
+    try:
+        bytearray(2048)
+        return False
+    except MemoryError:
+        return True
+
+
 async def _finished(work):
     try:
         return await work

@@ -10,11 +10,13 @@ from kod.cli.devices import each
 from kod.cli.output import Output, duration, paint, size
 from kod.cli.parse import add_device
 from kod.device import Device
+from kod.installing import MEMORY_WAY_OUT, AppFailure, waits_for_memory
 
 _COLOURS = {
     "running": "green",
     "on probation": "yellow",
     "waiting": "yellow",
+    "waiting for memory": "red",
     "failed": "red",
     "quarantined": "red",
 }
@@ -57,6 +59,8 @@ def _table(device: Device, records: list[dict[str, Any]], out: Output) -> None:
 def _state(record: dict[str, Any]) -> str:
     """In two words; with the exit code where that says more."""
     state: str = record.get("state") or "running"
+    if waits_for_memory(record):
+        return "waiting for memory"
     if state == "running" and record.get("probation"):
         return "on probation"
     return f"{state}, code {record['code']}" if record.get("code") else state
@@ -196,9 +200,14 @@ def _restart(args: argparse.Namespace, out: Output) -> int:
 
 def _on_names(args: argparse.Namespace, out: Output, action: Any, done: str) -> int:
     def all_names(device: Device) -> Any:
+        waiting = []
         for name in args.name:
-            action(device, name)
-            out.note(f"'{name}' {done} on '{device.name}'")
+            if action(device, name) == "waiting":
+                waiting.append(name)
+            else:
+                out.note(f"'{name}' {done} on '{device.name}'")
+        if waiting:
+            raise AppFailure(f"{', '.join(waiting)}: waits for memory; {MEMORY_WAY_OUT}")
         return {"done": done, "names": args.name}
 
     return each(args, out, all_names)
