@@ -60,7 +60,7 @@ def test_an_app_too_many_waits_for_memory_and_disturbs_nobody(
                 break
         assert count > 3
         assert last.err.splitlines()[-1] in (
-            f"kod: 'app{count}' is installed and waits for memory; "
+            f"kod: 'app{count}' is installed and starts when there is memory for it; "
             "kod stop or uninstall another app",
             "kod: the device has no memory for that: kod stop or uninstall an app, or kod reset",
         )

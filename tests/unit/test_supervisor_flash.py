@@ -356,21 +356,24 @@ def test_want_of_memory_delays_the_judgement_of_a_new_version_and_loses_it_not()
         device.run(body)
 
 
-def test_want_of_memory_delays_a_start_by_the_back_off():
+def test_want_of_memory_delays_a_start_as_often_as_it_takes_and_is_no_failure():
     prepare = starting.prepare
     with Device() as device:
 
         async def body(s):
             slot = s.slot("clock")
-            starting.prepare = short_of_memory(prepare, 2)
+            starting.prepare = short_of_memory(prepare, 9)
             slot.app.kernel.end(slot.app, "failed", 1, "as the test has it")
-            await until(lambda: slot.app and slot.state == "running" and slot.restarts == 3)
+            await until(lambda: slot.reason == "memory")
+            assert (slot.state, slot.code) == ("waiting", None)
+            await until(lambda: slot.app and slot.state == "running")
+            assert (slot.restarts, len(slot.failures)) == (1, 1)
 
         try:
             device.run(body)
         finally:
             starting.prepare = prepare
-        assert "cannot start yet" in device.said("clock")
+        assert device.said("clock").count("cannot start yet") == 1
 
 
 def test_an_app_for_which_there_is_too_little_memory_is_not_begun_and_starts_when_there_is():

@@ -147,7 +147,9 @@ def _look(device: Device, name: str) -> None:
     time.sleep(_SETTLE_S)
     record = device.info(name)
     if waits_for_memory(record):
-        raise AppFailure(f"'{name}' is installed and waits for memory; {MEMORY_WAY_OUT}")
+        raise AppFailure(
+            f"'{name}' is installed and starts when there is memory for it; {MEMORY_WAY_OUT}"
+        )
     if record.get("state") != "running" and record.get("code"):
         raise AppFailure(
             f"'{name}' is installed but failed ({record['reason']}); kod logs {name}",

@@ -77,14 +77,18 @@ class Supervisor:
         self.cancel_timer(slot)
         if slot.app:
             return
+        waited = slot.reason == "memory" and slot.code is None
         try:
             borrow("kodkod.apps.starting").start(self, slot)
-        except MemoryError as exc:  # perhaps for this alone
+        except MemoryError as exc:  # perhaps for this alone, and none of its failures
             if slot.app:
                 raise
+            slot.state = "waiting"
             slot.reason = "memory"
-            self.kernel.log(slot, logs.WARNING, "cannot start yet: {}".format(exc))
-            self.back_off(slot)
+            slot.code = None
+            self.set_timer(slot, 4 * BACKOFF_MS, self.start)
+            if not waited:
+                self.kernel.log(slot, logs.WARNING, "cannot start yet: {}".format(exc))
 
     def ended(self, app):
         slot = self.slots.get(app.name)

@@ -207,7 +207,8 @@ def _on_names(args: argparse.Namespace, out: Output, action: Any, done: str) -> 
             else:
                 out.note(f"'{name}' {done} on '{device.name}'")
         if waiting:
-            raise AppFailure(f"{', '.join(waiting)}: waits for memory; {MEMORY_WAY_OUT}")
+            names = ", ".join(f"'{name}'" for name in waiting)
+            raise AppFailure(f"{names}: started when there is memory for it; {MEMORY_WAY_OUT}")
         return {"done": done, "names": args.name}
 
     return each(args, out, all_names)
