@@ -30,6 +30,7 @@ for module in ("storage.catalog", "apps.imports", "apps.switch", "system.install
 ROOT = "/flash"
 port.ROOT = ROOT
 supervisor.BACKOFF_MS = 10
+upkeep.PERIOD_MS = 20
 # Blocks of 4 KB as on an ESP32; small ones make littlefs tidy up more often.
 CHIPS = ((64, 4096), (512, 512)) if harness.deep else ((64, 4096),)
 DATA = b"what the app wrote\n" * 20
@@ -383,20 +384,45 @@ def test_an_app_for_which_there_is_too_little_memory_is_not_begun_and_starts_whe
         async def body(s):
             slot = s.slot("clock")
             await s.switch().stop(s, slot)
-            upkeep.LOW = gc.mem_free() * 2
+            taken = bytearray(200000)
+            gc.collect()
+            upkeep.LOW = gc.mem_free() + 50000
             try:
                 s.switch().start(s, slot)
             finally:
                 upkeep.LOW = low
             assert slot.app is None and slot.code is None
             assert (slot.state, slot.reason) == ("waiting", "memory")
+            assert slot.needed > gc.mem_free()
             assert "clock" not in [app.name for app in s.kernel.apps]
+            del taken
             await until(lambda: slot.app and slot.state == "running")
-            assert slot.reason is None
+            assert (slot.reason, slot.needed) == (None, 0)
 
         device.run(body)
         said = device.said("clock")
         assert re.search(r"cannot start yet: \d+ B of memory are free, \d+ are needed", said), said
+
+
+def test_a_new_version_that_found_no_memory_to_start_is_not_proved():
+    low = upkeep.LOW
+    with Device() as device:
+
+        async def body(s):
+            slot = s.slot("clock")
+            old = slot.record["id"]
+            upkeep.LOW = gc.mem_free() * 2
+            try:
+                await install_trial(s, {"probation_ms": 100})
+                assert slot.record["id"] != old
+                assert "too little memory" in await s.switch().judgement(s, slot)
+            finally:
+                upkeep.LOW = low
+            assert slot.record["id"] == old
+            slot.needed = 1
+            await until(lambda: slot.app and slot.state == "running")
+
+        device.run(body)
 
 
 def test_one_that_came_again_is_held_as_long_as_if_it_had_not_been_there_before():

@@ -75,7 +75,7 @@ async def test_the_reserve_is_of_smaller_pieces_where_there_are_no_large_ones(ke
         with raises(MemoryError):
             bytearray(1024)
         assert is_tight()
-        assert upkeep._enough()
+        assert upkeep._enough(kernel)
         sizes = [len(piece) for piece in upkeep._reserve]
     finally:
         del large, small

@@ -10,6 +10,7 @@ from kodkod.apps import loader, logs, upkeep
 from kodkod.storage import flash
 
 _RECORDS = const(1024)  # bytes of memory that an app takes beside its code
+_ERRAND = const(15360)  # that a host which is in takes to install or remove something
 
 
 def start(supervisor, slot):
@@ -19,11 +20,15 @@ def start(supervisor, slot):
     slot.started = port.uptime_ms()
     slot.reason = slot.code = None
     try:
+        slot.needed = memory(supervisor, slot.record["id"])
+        check_memory(slot.needed)
         prepare(supervisor, app, slot.record["id"], slot.record["settings"])
+        slot.needed = 0
     except Exception as exc:  # an image that cannot be read: the others start
         kernel.apps.remove(app)
         if isinstance(exc, MemoryError):
             raise
+        slot.needed = 0
         slot.state = slot.reason = "failed"
         slot.code = 1
         slot.traceback = logs.traceback(exc)
@@ -40,12 +45,31 @@ def start(supervisor, slot):
         supervisor.set_timer(slot, timeout, supervisor.time_out)
 
 
+def memory(supervisor, image):
+    """Bytes of memory that are to be free before an app of `image` starts."""
+    store = supervisor.store.open()
+    folder = store.path(image) + "/"
+    files = store.manifest(image)["files"]
+    code = [name for name in files if name[-4:] == ".mpy" or name[-3:] == ".py"]
+    needed = _RECORDS + sum([flash.stat(folder + name)[6] for name in code])
+    kernel = supervisor.kernel
+    return needed + upkeep.low(kernel) + (0 if upkeep.has_host(kernel) else _ERRAND)
+
+
+def check_memory(needed):
+    """MemoryError unless as many bytes are free: an app that takes them would be stopped at once,
+    and the others be short of memory meanwhile."""
+    gc.collect()
+    free = gc.mem_free()
+    if free < needed:
+        raise MemoryError("{} B of memory are free, {} are needed".format(free, needed))
+
+
 def prepare(supervisor, app, image, settings):
     """Make `app` an instance of the stored `image`, with its main task."""
     app.image = image
     store = supervisor.store.open()
     manifest = store.manifest(image)
-    _check_memory(store.path(image), manifest["files"])
     chosen = dict(manifest.get("settings") or {})
     defines = chosen.get("defines") or {}
     chosen.update(settings)
@@ -60,16 +84,6 @@ def prepare(supervisor, app, image, settings):
     args = chosen.get("args") or ()
     coro = loader.main(app, manifest["entry"], args, manifest.get("script"))
     supervisor.kernel.start(app, coro)
-
-
-def _check_memory(folder, files):
-    # It would be stopped at once, and the others would have been short of memory meanwhile.
-    code = sum([flash.stat(folder + "/" + name)[6] for name in files if name[-4:] == ".mpy"])
-    needed = upkeep.LOW + _RECORDS + code
-    gc.collect()
-    free = gc.mem_free()
-    if free < needed:
-        raise MemoryError("{} B of memory are free, {} are needed".format(free, needed))
 
 
 def assign(app, folder):

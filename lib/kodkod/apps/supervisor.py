@@ -2,6 +2,7 @@
 # Starting it (starting.py), and what a hand does to it (switch.py), is loaded when it is done.
 
 import asyncio
+import gc
 
 from micropython import const
 
@@ -23,6 +24,7 @@ class Slot:
     # What few slots change costs nothing until they do.
     halting = False  # it is being stopped for a reason that starts it no more
     restarts = 0
+    needed = 0  # bytes of memory for which it waits
     trial = None  # the task that will end its probation
     sized = None, 0  # id of an image, and the bytes in its files
     fault = ""  # what condemned the version that was rolled back
@@ -77,18 +79,30 @@ class Supervisor:
         self.cancel_timer(slot)
         if slot.app:
             return
-        waited = slot.reason == "memory" and slot.code is None
+        needed = slot.needed
         try:
             borrow("kodkod.apps.starting").start(self, slot)
-        except MemoryError as exc:  # perhaps for this alone, and none of its failures
+        except MemoryError as exc:  # none of its failures
             if slot.app:
                 raise
             slot.state = "waiting"
             slot.reason = "memory"
             slot.code = None
-            self.set_timer(slot, 4 * BACKOFF_MS, self.start)
-            if not waited:
+            slot.needed = max(slot.needed, needed + 1024)  # there was as much, and it was no use
+            if not needed:
                 self.kernel.log(slot, logs.WARNING, "cannot start yet: {}".format(exc))
+
+    def start_waiting(self):
+        """Start one that waits for memory, if there is enough by now."""
+        collected = False
+        for slot in self.slots.values():
+            if slot.needed and slot.state == "waiting":
+                if not collected:
+                    gc.collect()
+                    collected = True
+                if gc.mem_free() >= slot.needed:
+                    self.start(slot)
+                    return
 
     def ended(self, app):
         slot = self.slots.get(app.name)

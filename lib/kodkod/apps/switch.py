@@ -230,9 +230,11 @@ def _try(supervisor, slot, delay):
 
 
 def passed(supervisor, slot):
-    """The time of its probation is over."""
+    """The time of its probation is over: it is proved, unless it has waited for memory."""
     slot.trial = None
-    judge(supervisor, slot, "")
+    judge(supervisor, slot, "too little memory to start it" if slot.needed else "")
+    if slot.needed:
+        supervisor.start(slot)
 
 
 def resume(supervisor, slot):

@@ -16,6 +16,9 @@ _RESERVE = const(4096)  # bytes: what a failing kernel needs to end an app and s
 _PIECE = const(1024)  # of it; where the heap has none as large, they are halved
 _LEAST = const(256)
 LOW = 8192  # bytes; with less than this free, the newest app is stopped
+# Bytes that are free as well while no host is here, so that one can come in.
+_LINK = const(9216)
+_SERVICES = const(11264)  # which it needs, where no app has loaded them
 _GRACE_MS = const(100)  # for its `finally` blocks: the others wait for it
 _HELD_MS = const(1)  # after which the others look again
 
@@ -25,7 +28,7 @@ _feed = None  # the watchdog, once it was started
 
 async def run(kernel):
     """The task of the system that does it, for ever."""
-    _enough()
+    _enough(kernel)
     while True:
         await asyncio.sleep_ms(0 if kernel.short else PERIOD_MS)
         port.uptime_ms()  # it must be looked at now and then
@@ -33,11 +36,25 @@ async def run(kernel):
             _feed()
         try:
             _account(kernel.apps)
-            if kernel.short or gc.mem_free() < 2 * LOW:
+            if kernel.short or gc.mem_free() < low(kernel) + LOW:
                 await _relieve(kernel)
         except MemoryError:  # not even to say so: the next round goes on
             give_back(kernel)
             _drop_newest(kernel)
+        if kernel.supervisor and not kernel.short and not has_host(kernel):
+            kernel.supervisor.start_waiting()
+
+
+def has_host(kernel):
+    """Whether one is here."""
+    return bool([1 for app in kernel.apps if ":" in app.name])
+
+
+def low(kernel):
+    """Bytes of memory that are to be free."""
+    if has_host(kernel):
+        return LOW
+    return LOW + _LINK if kernel.served else LOW + _LINK + _SERVICES
 
 
 def watch(ms):
@@ -83,7 +100,7 @@ def _free():
     return gc.mem_free()
 
 
-def _enough():
+def _enough(kernel):
     # Whether the reserve is whole, and some memory free beside it.
     global _reserve
     if _reserve is None:
@@ -99,7 +116,7 @@ def _enough():
                     return False
                 size //= 2
         _reserve = pieces
-    return _free() >= LOW
+    return _free() >= low(kernel)
 
 
 def _drop_newest(kernel):
@@ -118,7 +135,7 @@ async def _relieve(kernel):
     while True:
         apps = [app for app in kernel.apps if _is_app(kernel, app)]
         dropped = [app for app in apps if app.main is None]
-        if (_enough() and not dropped) or not apps:
+        if (_enough(kernel) and not dropped) or not apps:
             break
         give_back(kernel)
         # First those that are ending: it may be enough.
@@ -128,7 +145,9 @@ async def _relieve(kernel):
         kernel.end(app, "memory", 1, None if app.verdict else text, _GRACE_MS)
         await app.wait()
         free = _free()
-        kernel.short = not _enough()  # with some again, this line takes the place of no other
+        kernel.short = not _enough(
+            kernel
+        )  # with some again, this line takes the place of no other
         text = "memory: '{}' gave back {} B, {} B are free"
         logs.write(kernel.system, logs.WARNING, text.format(app.name, free - before, free))
     kernel.short = False

@@ -20,6 +20,7 @@ class Run(ServiceResource):
         self.app = kernel.app("run-{}".format(kernel.next_gid))
         try:
             starting = borrow("kodkod.apps.starting")
+            starting.check_memory(starting.memory(self.supervisor, image))
             starting.prepare(self.supervisor, self.app, image, settings)
             # A name that the next boot clears away, whatever becomes of this run.
             self.app.data = "{}/data/~{}".format(port.ROOT, self.app.name)
