@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from interpreter import ROOT, micropython
 from kod.build.errors import BuildError
@@ -57,7 +57,12 @@ FILES = st.dictionaries(
 def test_every_image_that_is_built_is_unpacked_to_the_same_files(tmp_path: Path) -> None:
     images: dict[str, Image] = {}
 
-    @settings(max_examples=2000 if DEEP else 100, database=None, deadline=None)
+    @settings(
+        max_examples=2000 if DEEP else 100,
+        database=None,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],  # of a busy machine
+    )
     @given(FILES)
     def build(files: dict[str, bytes]) -> None:
         paths = set(files)
