@@ -83,3 +83,20 @@ async def test_the_reserve_is_of_smaller_pieces_where_there_are_no_large_ones(ke
     assert not is_tight()
     assert sum(sizes) == 4096 and max(sizes) == 512
     assert kernel.short is False
+
+
+@kernel_test
+async def test_want_of_memory_for_one_that_waits_for_it_ends_no_upkeep(kernel):
+    class Hungry:
+        tries = 0
+
+        def start_waiting(self):
+            self.tries += 1
+            raise MemoryError("not a byte is left, says the test")
+
+    kernel.supervisor = hungry = Hungry()
+    try:
+        while hungry.tries < 3:
+            await asyncio.sleep_ms(5)
+    finally:
+        kernel.supervisor = None

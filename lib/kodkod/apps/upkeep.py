@@ -42,12 +42,18 @@ async def run(kernel):
             give_back(kernel)
             _drop_newest(kernel)
         if kernel.supervisor and not kernel.short and not has_host(kernel):
-            kernel.supervisor.start_waiting()
+            try:
+                kernel.supervisor.start_waiting()
+            except MemoryError:  # it waits on
+                pass
 
 
 def has_host(kernel):
-    """Whether one is here."""
-    return bool([1 for app in kernel.apps if ":" in app.name])
+    """Whether one is here. Takes no memory: there may be none."""
+    links = 0
+    for app in kernel.apps:
+        links += ":" in app.name
+    return links > 0
 
 
 def low(kernel):
@@ -145,9 +151,8 @@ async def _relieve(kernel):
         kernel.end(app, "memory", 1, None if app.verdict else text, _GRACE_MS)
         await app.wait()
         free = _free()
-        kernel.short = not _enough(
-            kernel
-        )  # with some again, this line takes the place of no other
+        # With some again, the line takes the place of no other.
+        kernel.short = not _enough(kernel)
         text = "memory: '{}' gave back {} B, {} B are free"
         logs.write(kernel.system, logs.WARNING, text.format(app.name, free - before, free))
     kernel.short = False
