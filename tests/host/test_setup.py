@@ -161,7 +161,8 @@ def test_a_library_that_does_not_come_up_is_rolled_back(
 ) -> None:  # fmt: skip
     write(flash, {**library(1), "kodkod.json": plan.settings_file(plan.new_settings("desk", []))})
     before = on(flash)
-    assert setup(library(2, boot), "--wait", "1.5") == 1
+    wait = "5" if boot is SPEAKS else "1.5"  # until it has begun to speak, on a busy machine too
+    assert setup(library(2, boot), "--wait", wait) == 1
     _, err = capfd.readouterr()
     assert says in err
     assert "the one before is back" in err

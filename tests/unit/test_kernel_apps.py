@@ -4,6 +4,7 @@
 import asyncio
 import builtins
 import sys
+import time
 from time import ticks_add, ticks_us
 
 import kodkod
@@ -104,7 +105,7 @@ async def test_whatever_is_raised_ends_that_app_alone(kernel):
             raise ValueError("neither true nor false")
 
     class NoText(Exception):
-        def __str__(self):
+        def __repr__(self):  # which is what a traceback shows
             raise ValueError("no text")
 
     class Liar(SystemExit):
@@ -154,7 +155,7 @@ async def test_whatever_is_raised_ends_that_app_alone(kernel):
 @kernel_test
 async def test_an_exception_that_hangs_when_it_is_shown_is_a_runaway(kernel):
     class Slow(Exception):
-        def __str__(self):
+        def __repr__(self):
             while True:
                 pass
 
@@ -163,6 +164,25 @@ async def test_an_exception_that_hangs_when_it_is_shown_is_a_runaway(kernel):
 
     app = started(kernel, fail, limit=50)
     assert await app.wait() == 1
+    assert app.reason == "runaway"
+
+
+@kernel_test
+async def test_what_ended_an_app_is_shown_though_its_limit_is_short(kernel):
+    class Slow(Exception):
+        def __repr__(self):
+            began = time.ticks_ms()
+            while time.ticks_diff(time.ticks_ms(), began) < 50:
+                pass
+            return "shown at last"
+
+    def fail():
+        raise Slow()
+
+    app = started(kernel, fail, limit=10)
+    assert await app.wait() == 1
+    assert app.reason == "failed"
+    assert "shown at last" in app.traceback
 
 
 @kernel_test

@@ -9,6 +9,7 @@ from kodkod import port
 from kodkod.apps import logs, trouble
 
 _GIVE_UP = const(4)  # interrupts survived, times two
+_SHOW_MS = const(100)  # to show what has ended an app, where its limit is shorter
 
 
 class Guard:
@@ -42,6 +43,8 @@ class Guard:
             return False
         if self.fired:
             return self.survived(limit)
+        if kernel.judged is app and limit < _SHOW_MS:
+            limit = _SHOW_MS
         return ticks_diff(ticks_us(), kernel.began) > limit * 1000
 
     def survived(self, limit_ms):
