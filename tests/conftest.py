@@ -27,6 +27,9 @@ DEFAULT_TIMEOUT_S = 60
 SETTING = re.compile(r"#\s*(also|heap|timeout):\s*(\S+)")
 FRAME = re.compile(r'  File "([^"]+)", line (\d+), in .*')
 
+# What a shell starts in the background ignores Ctrl-C, and so would all that is started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @dataclass
 class Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import re
@@ -35,7 +36,9 @@ class Watch:
         self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.notes: queue.SimpleQueue[str] = queue.SimpleQueue()
         pairs = ((process.stdout, self.lines), (process.stderr, self.notes))
-        self._readers = [threading.Thread(target=self._read, args=pair) for pair in pairs]
+        self._readers = [
+            threading.Thread(target=self._read, args=pair, daemon=True) for pair in pairs
+        ]
         for reader in self._readers:
             reader.start()
 
@@ -64,10 +67,12 @@ class Watch:
         return self.process.wait(20)
 
     def close(self) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):  # so that it ends its program
+            self.end()
         self.process.kill()
         self.process.wait()
         for reader in self._readers:
-            reader.join()
+            reader.join(5)
 
 
 @pytest.fixture

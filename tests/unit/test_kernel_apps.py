@@ -5,7 +5,7 @@ import asyncio
 import builtins
 import sys
 import time
-from time import ticks_add, ticks_us
+from time import ticks_add, ticks_diff, ticks_us
 
 import kodkod
 from harness import raises
@@ -793,6 +793,28 @@ async def test_a_simulated_device_says_that_it_has_no_pins(kernel):
 
 
 @kernel_test
+async def test_what_the_device_loads_for_an_app_is_not_the_app_s_time(kernel):
+    # A slow flash: none of an app's modules takes long, but the library's that it uses.
+    native = loader.native
+
+    def slow(name, *args):
+        if name[:6] == "kodkod":
+            began = ticks_us()
+            while ticks_diff(ticks_us(), began) < 50000:
+                pass
+        return native(name, *args)
+
+    loader.native = slow
+    try:
+        text = "import time\nfrom kodkod import Channel, services\nimport kodkod.message\n"
+        app = from_files(kernel, "slow", {"main.py": text}, limit=40)
+        await ended(app, "ended", 0)
+        assert app.cpu_us < 40000
+    finally:
+        loader.native = native
+
+
+@kernel_test
 async def test_the_public_names_can_be_imported_all_at_once(kernel):
     text = "from kodkod import *\nfrom kodkod.services import *\nspawn, ServiceResourceProxy\n"
     await ended(from_files(kernel, "all", {"main.py": text}), "ended", 0)
@@ -805,6 +827,7 @@ def test_an_interrupt_has_its_time_before_the_next_however_late_it_was_sent():
 
     class Kernel:
         current = App
+        judged = None
         shield = 0
         began = ticks_add(ticks_us(), -10000000)  # a call that does not look took so long
 

@@ -7,6 +7,7 @@ import builtins
 import io
 import select
 import sys
+from time import ticks_add, ticks_diff, ticks_us
 
 from kodkod.borrow import borrow
 
@@ -49,14 +50,21 @@ def path(app):
     return app.path
 
 
+def _meanwhile(function, *args):
+    # What the device's own code does for whoever runs is nobody's, and nobody's time.
+    app = kernel.current
+    kernel.current = None
+    start = ticks_us()
+    try:
+        return function(*args)
+    finally:
+        kernel.began = ticks_add(kernel.began, ticks_diff(ticks_us(), start))
+        kernel.current = app
+
+
 def real(name, leaf=False):
     """The module that all share, or that of the device's own code, whoever runs."""
-    app = kernel.current
-    kernel.current = None  # what it imports is no app's
-    try:
-        return native(name, None, None, (name,) if leaf else None)
-    finally:
-        kernel.current = app
+    return _meanwhile(native, name, None, None, (name,) if leaf else None)
 
 
 def import_(name, *args):
@@ -93,11 +101,7 @@ def import_(name, *args):
     maker = _maker  # one for all that is imported meanwhile
     try:
         if not maker:
-            kernel.current = None  # it is no import of the app's
-            try:
-                _maker = borrow("kodkod.apps.imports")
-            finally:
-                kernel.current = app
+            _maker = _meanwhile(borrow, "kodkod.apps.imports")
         if is_own:
             return _maker.own(app, name, args)
         if is_relative:
@@ -110,11 +114,7 @@ def import_(name, *args):
 def _import_shared(app, name, args):
     if name[:16] == "kodkod.services." and app is not kernel.system and ":" not in app.name:
         kernel.served = True  # by an app, not by somebody's link
-    kernel.current = None  # what the device's own modules import is not the app's view
-    try:
-        return native(name, *args)
-    finally:
-        kernel.current = app
+    return _meanwhile(native, name, *args)
 
 
 def open_(*args, **options):
