@@ -6,7 +6,7 @@ from kodkod.link import beacon
 from kodkod.message import unpack
 
 SAID = ["kodkod", 1, "desk", "0011223344556677", "esp32", "0.1.0", 9190]
-PORT = 39191
+PORT = 19291  # not one that the system gives to others
 
 
 def sock_at(port):

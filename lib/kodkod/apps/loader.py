@@ -50,8 +50,8 @@ def path(app):
     return app.path
 
 
-def _meanwhile(function, *args):
-    # What the device's own code does for whoever runs is nobody's, and nobody's time.
+def meanwhile(function, *args):
+    """What the device's own code does for whoever runs: it is nobody's, and nobody's time."""
     app = kernel.current
     kernel.current = None
     start = ticks_us()
@@ -64,7 +64,7 @@ def _meanwhile(function, *args):
 
 def real(name, leaf=False):
     """The module that all share, or that of the device's own code, whoever runs."""
-    return _meanwhile(native, name, None, None, (name,) if leaf else None)
+    return meanwhile(native, name, None, None, (name,) if leaf else None)
 
 
 def import_(name, *args):
@@ -101,7 +101,7 @@ def import_(name, *args):
     maker = _maker  # one for all that is imported meanwhile
     try:
         if not maker:
-            _maker = _meanwhile(borrow, "kodkod.apps.imports")
+            _maker = meanwhile(borrow, "kodkod.apps.imports")
         if is_own:
             return _maker.own(app, name, args)
         if is_relative:
@@ -114,7 +114,7 @@ def import_(name, *args):
 def _import_shared(app, name, args):
     if name[:16] == "kodkod.services." and app is not kernel.system and ":" not in app.name:
         kernel.served = True  # by an app, not by somebody's link
-    return _meanwhile(native, name, *args)
+    return meanwhile(native, name, *args)
 
 
 def open_(*args, **options):

@@ -12,15 +12,19 @@ def has(names):
     """Those of `names` (`a.b` for a part of a package) that this firmware has."""
     path = sys.path[:]
     try:
-        return [name for name in names if _has(name.replace(".", "/"))]
+        return loader.meanwhile(_those_of, names)
     finally:
         sys.path[:] = path
+
+
+def _those_of(names):
+    return [name for name in names if _has(name.replace(".", "/"))]
 
 
 def _has(name):
     sys.path[:] = ()  # built-in ones only, whatever is loaded
     try:
-        loader.real(name)
+        loader.native(name)
         return True
     except ImportError:  # but its name is interned now, which could not be done below
         pass
@@ -28,7 +32,7 @@ def _has(name):
     sys.path.append(".frozen")
     heap_lock()
     try:
-        loader.real(name)
+        loader.native(name)
     except MemoryError:
         return True
     except Exception:  # ImportError, or a path that is too long
