@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from interpreter import ROOT, micropython
 from kod import link
+from kod.remote_service import RemoteService
 
 SERVICE = "5a1e0a9c-6c1d-4a86-9c0e-0123456789ab"
 KEY = bytes.fromhex("00112233445566778899aabbccddeeff")
@@ -68,7 +69,7 @@ class Device:
         return output.decode("utf-8", "replace")
 
 
-def service(connection: link.Connection) -> link.RemoteService:
+def service(connection: link.Connection) -> RemoteService:
     return connection.open(SERVICE, 1, 2)
 
 

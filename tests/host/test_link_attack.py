@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from kod import link
 from kod.link_tcp import Knock
+from kod.remote_service import RemoteService
 from kodkod.errors import AuthFailed, Incompatible, KodkodError
 from kodkod.link.cipher import Handshake
 from kodkod.message import pack
@@ -190,7 +191,7 @@ def lively(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "PING_S", 0.0)
 
 
-def call_on(opened: link.RemoteService) -> None:
+def call_on(opened: RemoteService) -> None:
     for _ in range(20):
         opened.call("none")
 

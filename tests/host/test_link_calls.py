@@ -9,6 +9,7 @@ from concurrent.futures import Future
 
 import pytest
 from kod import link
+from kod.remote_service import RemoteService
 from kodkod.errors import (
     AuthFailed,
     CallTimeout,
@@ -40,7 +41,7 @@ def line(device: Device) -> Iterator[link.Connection]:
 
 
 @pytest.fixture
-def test(line: link.Connection) -> Iterator[link.RemoteService]:
+def test(line: link.Connection) -> Iterator[RemoteService]:
     with service(line) as opened:
         yield opened
 
@@ -54,7 +55,7 @@ def test_ping(line: link.Connection) -> None:
     assert 0 < line.ping() < 5000
 
 
-def test_open_gives_name_and_version(test: link.RemoteService) -> None:
+def test_open_gives_name_and_version(test: RemoteService) -> None:
     assert (test.name, test.version) == ("test/link", (1, 2, 3))
 
 
@@ -74,34 +75,34 @@ def test_open_of_nothing_waits_and_fails(line: link.Connection) -> None:
     "value",
     [None, True, 0, -1, 2**63 - 1, -(2**63), 2.5, "", "kodkod ☃", b"", b"\0\xff", [], {}, [[[]]]],
 )
-def test_values_cross(test: link.RemoteService, value: object) -> None:
+def test_values_cross(test: RemoteService, value: object) -> None:
     back = test.call("echo", [value])
     assert back == value
     assert type(back) is type(value)
 
 
-def test_dict_with_all_kinds_of_keys(test: link.RemoteService) -> None:
+def test_dict_with_all_kinds_of_keys(test: RemoteService) -> None:
     value = {"text": 1, 2: "int", b"bytes": [None, {"deep": b"x"}]}
     assert test.call("echo", [value]) == value
 
 
-def test_no_arguments(test: link.RemoteService) -> None:
+def test_no_arguments(test: RemoteService) -> None:
     assert test.call("none") is None
 
 
-def test_errors_keep_their_class(test: link.RemoteService) -> None:
+def test_errors_keep_their_class(test: RemoteService) -> None:
     with pytest.raises(UnknownMethod, match="test/link has no method nothing"):
         test.call("nothing")
 
 
-def test_other_exceptions_bring_type_message_and_traceback(test: link.RemoteService) -> None:
+def test_other_exceptions_bring_type_message_and_traceback(test: RemoteService) -> None:
     with pytest.raises(RemoteError, match="ValueError: as asked") as caught:
         test.call("fail", ["ValueError"])
     assert caught.value.type == "ValueError"
     assert "do_fail" in caught.value.traceback
 
 
-def test_what_may_not_cross_is_refused_before_it_is_sent(test: link.RemoteService) -> None:
+def test_what_may_not_cross_is_refused_before_it_is_sent(test: RemoteService) -> None:
     with pytest.raises(NotSerializable):
         test.call("echo", [object()])
     with pytest.raises(TooLarge):
@@ -109,19 +110,19 @@ def test_what_may_not_cross_is_refused_before_it_is_sent(test: link.RemoteServic
     assert test.call("echo", [b"x" * 1990]) == b"x" * 1990
 
 
-def test_reply_that_is_too_large_is_an_error(test: link.RemoteService) -> None:
+def test_reply_that_is_too_large_is_an_error(test: RemoteService) -> None:
     with pytest.raises(TooLarge):
         test.call("big", [3000])
     assert len(test.call("big", [2000])) == 2000
 
 
-def test_timeout_is_the_devices_own(test: link.RemoteService) -> None:
+def test_timeout_is_the_devices_own(test: RemoteService) -> None:
     with pytest.raises(CallTimeout, match="test/link"):
         test.call("sleep", [60_000], timeout_ms=30)
     until(lambda: test.call("state")["cancelled"])
 
 
-def test_cancelled_call_cancels_its_handler(test: link.RemoteService) -> None:
+def test_cancelled_call_cancels_its_handler(test: RemoteService) -> None:
     before = test.call("state")["cancelled"]
     future = test.submit("sleep", [60_000], timeout_ms=None)
     assert test.call("none") is None
@@ -129,11 +130,11 @@ def test_cancelled_call_cancels_its_handler(test: link.RemoteService) -> None:
     until(lambda: test.call("state")["cancelled"] == before + 1)
 
 
-def test_call_without_limit(test: link.RemoteService) -> None:
+def test_call_without_limit(test: RemoteService) -> None:
     assert test.call("sleep", [30, "done"], timeout_ms=None) == "done"
 
 
-def test_slow_call_holds_no_other_up(test: link.RemoteService) -> None:
+def test_slow_call_holds_no_other_up(test: RemoteService) -> None:
     slow = test.submit("sleep", [60_000])
     for i in range(50):
         assert test.call("echo", [i]) == i
@@ -141,22 +142,22 @@ def test_slow_call_holds_no_other_up(test: link.RemoteService) -> None:
     slow.cancel()
 
 
-def test_many_calls_in_order(test: link.RemoteService) -> None:
+def test_many_calls_in_order(test: RemoteService) -> None:
     calls = (("echo", [i]) for i in range(300))
     assert list(test.call_many(calls)) == list(range(300))
 
 
-def test_more_calls_than_the_device_takes_wait_here(test: link.RemoteService) -> None:
+def test_more_calls_than_the_device_takes_wait_here(test: RemoteService) -> None:
     futures = [test.submit("sleep", [1, i]) for i in range(100)]
     assert [future.result() for future in futures] == list(range(100))
 
 
-def test_many_large_calls_wait_here(test: link.RemoteService) -> None:
+def test_many_large_calls_wait_here(test: RemoteService) -> None:
     futures = [test.submit("echo", [bytes([i]) * 1900]) for i in range(60)]
     assert [future.result()[0] for future in futures] == list(range(60))
 
 
-def test_calls_start_in_the_order_they_were_made(test: link.RemoteService) -> None:
+def test_calls_start_in_the_order_they_were_made(test: RemoteService) -> None:
     """The pieces of an upload rely on it."""
     for _ in range(5):
         for future in [test.submit("number", [i]) for i in range(300)]:
@@ -164,7 +165,7 @@ def test_calls_start_in_the_order_they_were_made(test: link.RemoteService) -> No
         assert test.call("numbers") == list(range(300))
 
 
-def test_first_failure_ends_many_calls(test: link.RemoteService) -> None:
+def test_first_failure_ends_many_calls(test: RemoteService) -> None:
     before = test.call("state")["sink"]
     calls = [("write", [b"x"]), ("fail", []), *[("sleep", [60_000])] * 5]
     with pytest.raises(RemoteError):
@@ -172,7 +173,7 @@ def test_first_failure_ends_many_calls(test: link.RemoteService) -> None:
     assert test.call("state")["sink"] == before + 1
 
 
-def test_calls_from_many_threads(test: link.RemoteService) -> None:
+def test_calls_from_many_threads(test: RemoteService) -> None:
     got: list[list[int]] = []
 
     def work(start: int) -> None:
@@ -189,7 +190,7 @@ def test_calls_from_many_threads(test: link.RemoteService) -> None:
 # Notifications
 
 
-def test_notifications_in_order_then_the_end(test: link.RemoteService) -> None:
+def test_notifications_in_order_then_the_end(test: RemoteService) -> None:
     handle = test.call("open")
     stream = test.notifications(handle)
     test.call("notify", [handle, 0, 40, True])
@@ -197,14 +198,14 @@ def test_notifications_in_order_then_the_end(test: link.RemoteService) -> None:
     assert (stream.reason, stream.lost) == ("resource", 0)
 
 
-def test_notifications_from_before_anybody_listened_are_kept(test: link.RemoteService) -> None:
+def test_notifications_from_before_anybody_listened_are_kept(test: RemoteService) -> None:
     handle = test.call("open")
     test.call("notify", [handle, 0, 5])
     assert [test.notifications(handle).get(1000) for _ in range(5)] == list(range(5))
     test.close_handle(handle)
 
 
-def test_notified_before_the_reply_is_there_before_the_result(test: link.RemoteService) -> None:
+def test_notified_before_the_reply_is_there_before_the_result(test: RemoteService) -> None:
     handle = test.call("open")
     stream = test.notifications(handle)
     test.call("notify", [handle, 0, 12])
@@ -214,7 +215,7 @@ def test_notified_before_the_reply_is_there_before_the_result(test: link.RemoteS
     stream.close()
 
 
-def test_burst_beyond_the_devices_queue_is_counted(test: link.RemoteService) -> None:
+def test_burst_beyond_the_devices_queue_is_counted(test: RemoteService) -> None:
     handle = test.call("open")
     stream = test.notifications(handle)
     test.call("notify", [handle, 0, 500, True])
@@ -225,7 +226,7 @@ def test_burst_beyond_the_devices_queue_is_counted(test: link.RemoteService) -> 
     assert len(got) >= 64
 
 
-def test_what_was_dropped_is_said_before_what_came_after_it(test: link.RemoteService) -> None:
+def test_what_was_dropped_is_said_before_what_came_after_it(test: RemoteService) -> None:
     # Also when the resource is closed before anything of it was sent.
     handle = test.call("open")
     stream = test.notifications(handle)
@@ -235,7 +236,7 @@ def test_what_was_dropped_is_said_before_what_came_after_it(test: link.RemoteSer
     assert first[1] == 0 or first[0] == last[0] > 0
 
 
-def test_flood_is_bounded_and_counted(test: link.RemoteService) -> None:
+def test_flood_is_bounded_and_counted(test: RemoteService) -> None:
     handle = test.call("open")
     stream = test.notifications(handle)
     test.call("flood", [handle, 2000, 100])
@@ -246,7 +247,7 @@ def test_flood_is_bounded_and_counted(test: link.RemoteService) -> None:
 
 
 def test_what_the_device_still_kept_for_a_handle_that_closes_is_counted(
-    test: link.RemoteService,
+    test: RemoteService,
 ) -> None:
     handle = test.call("open")
     stream = test.notifications(handle)
@@ -258,7 +259,7 @@ def test_what_the_device_still_kept_for_a_handle_that_closes_is_counted(
     assert sending.result(5) is None
 
 
-def test_flooded_handle_takes_nothing_from_another(test: link.RemoteService) -> None:
+def test_flooded_handle_takes_nothing_from_another(test: RemoteService) -> None:
     loud, quiet = test.call("open"), test.call("open")
     heard = test.notifications(quiet)
     test.call("notify", [quiet, 0, 3])
@@ -269,7 +270,7 @@ def test_flooded_handle_takes_nothing_from_another(test: link.RemoteService) -> 
 
 
 def test_notification_too_large_for_the_link_is_lost_and_counted(
-    test: link.RemoteService,
+    test: RemoteService,
 ) -> None:
     handle = test.call("open")
     stream = test.notifications(handle)
@@ -279,7 +280,7 @@ def test_notification_too_large_for_the_link_is_lost_and_counted(
     assert stream.lost == 3
 
 
-def test_reader_that_never_reads_holds_nobody_up(test: link.RemoteService) -> None:
+def test_reader_that_never_reads_holds_nobody_up(test: RemoteService) -> None:
     unread = test.call("open")
     test.call("flood", [unread, 3000, 50])
     assert test.call("echo", ["still here"]) == "still here"
@@ -289,7 +290,7 @@ def test_reader_that_never_reads_holds_nobody_up(test: link.RemoteService) -> No
     test.close_handle(unread)
 
 
-def test_callbacks_may_call(test: link.RemoteService) -> None:
+def test_callbacks_may_call(test: RemoteService) -> None:
     handle = test.call("open")
     got: list[int] = []
     closed: Future[str] = Future()
@@ -302,7 +303,7 @@ def test_callbacks_may_call(test: link.RemoteService) -> None:
 
 
 def test_failing_callback_is_logged_and_the_next_is_called(
-    test: link.RemoteService, caplog: pytest.LogCaptureFixture
+    test: RemoteService, caplog: pytest.LogCaptureFixture
 ) -> None:
     handle = test.call("open")
     closed: Future[str] = Future()
@@ -319,7 +320,7 @@ def test_failing_callback_is_logged_and_the_next_is_called(
     assert caplog.text.count("LookupError: no such thing") == 3
 
 
-def test_closed_handle_closes_the_resource(test: link.RemoteService) -> None:
+def test_closed_handle_closes_the_resource(test: RemoteService) -> None:
     before = test.call("state")
     handle = test.call("open")
     stream = test.notifications(handle)
@@ -463,7 +464,7 @@ def test_more_services_than_a_link_may_open(line: link.Connection) -> None:
 def test_a_call_is_taken_from_the_link_that_opened_the_client_alone(device: Device) -> None:
     with device.connect() as one, device.connect() as other, service(one) as mine:
         handle = mine.call("open")
-        stolen = link.RemoteService(other, mine.number)
+        stolen = RemoteService(other, mine.number)
         with pytest.raises(ClientClosed, match="no such client on this link"):
             stolen.call("echo", [1])
         stolen.close_handle(handle)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 
 import pytest
-from kod import link
+from kod import link, messages
 from kodkod.errors import KodkodError
 from link_lab import DEEP, Device, service, until
 from middle import Counter, Cutter, Middle
@@ -85,7 +85,7 @@ def test_every_wait_ends(device: Device) -> None:
         opened.on_notified(opened.call("open"), lambda value: None, closed.set_result)
         stream = opened.notifications(opened.call("open"))
         waiting = [opened.submit("sleep", [60_000], timeout_ms=None) for _ in range(40)]
-        opened_later = connection._submit([link.OPEN, 99_999, ["absent"], 60_000], None)
+        opened_later = connection._submit([messages.OPEN, 99_999, ["absent"], 60_000], None)
         cut = True
         with pytest.raises(link.LinkLost):
             opened.call("none")

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from kod import link, link_console
+from kod import link, link_console, messages
 from kodkod import errors, message
 from kodkod.link import frames, line, session
 
@@ -74,7 +74,7 @@ def test_kinds() -> None:
     named = dict(re.findall(r"^\| \d+ ([A-Z]+) \| \w+ \| `\[(\d+)", PAGE, re.MULTILINE))
     assert len(named) == 12
     for name, number in named.items():
-        assert getattr(link, name) == getattr(session, "_" + name) == int(number)
+        assert getattr(messages, name) == getattr(session, "_" + name) == int(number)
 
 
 def test_codes_of_errors() -> None:
@@ -108,8 +108,8 @@ def test_numbers_that_are_named() -> None:
     ):
         found = re.findall(text, PAGE)
         assert [float(number) for number in found] == [value], text
-    assert (link.PAYLOAD, link.MAX_REQUESTS) == (session._PAYLOAD, session._REQUESTS)
-    assert link.MAX_REQUEST_BYTES == session._REQUEST_BYTES
+    assert (messages.PAYLOAD, messages.MAX_REQUESTS) == (session._PAYLOAD, session._REQUESTS)
+    assert messages.MAX_REQUEST_BYTES == session._REQUEST_BYTES
 
 
 def test_flags_of_packets() -> None:

@@ -20,7 +20,8 @@ from kod.installing import Installed, install
 
 if TYPE_CHECKING:
     from kod.build import Image
-    from kod.link import Connection, Notifications, RemoteService
+    from kod.link import Connection
+    from kod.remote_service import Notifications, RemoteService
 
 APPS = "b7f2a1de-0001-4c1e-9a53-6b6f646b6f64"
 LOG = "b7f2a1de-0002-4c1e-9a53-6b6f646b6f64"

@@ -8,42 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import contextlib
 import itertools
-import logging
-import queue
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from concurrent.futures import Future, InvalidStateError
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kodkod import message
-from kodkod.errors import (
-    CallTimeout,
-    ClientClosed,
-    KodkodError,
-    RemoteError,
-    ServiceClosed,
-    from_wire,
-)
+from kodkod.errors import CallTimeout, KodkodError, RemoteError, from_wire
 from kodkod.message import unpack
+
+from kod import messages
+from kod.messages import CALL_MS, OPEN_MS, Request
+from kod.remote_service import Deliverer, RemoteService
 
 if TYPE_CHECKING:
     from kod.link_console import Stream
 
-# The kinds of messages: docs/protocol.md, and lib/kodkod/link/session.py on the device.
-OPEN, INVOKE, CLOSE, PING, CANCEL, CREDIT, BYE = range(1, 8)
-HELLO, REPLY, ERROR, NOTE, CLOSED = range(8, 13)
-
-PAYLOAD = 2048
-LEVELS = 17  # a value's own 16 and the message around it
-MAX_REQUESTS = 16
-MAX_REQUEST_BYTES = 2560
-
-CALL_MS = 10_000
-OPEN_MS = 5_000
 PING_S = 5.0  # without anything sent
 SILENT_S = 35.0  # more than the longest step that a device allows what a person types
 _AGAIN_S = (0.05, 0.1, 0.3)  # after which a device that hung up at the door is asked again
@@ -51,9 +34,6 @@ _AGAIN_S = (0.05, 0.1, 0.3)  # after which a device that hung up at the door is 
 _NO_MEMORY = "the device has no memory for that: kod stop or uninstall an app, or kod reset"
 _GRACE_S = 2.0  # for the device's own CallTimeout to arrive
 _CREDIT_EVERY = 8
-_KEPT = 4096  # notifications that nobody has taken, of one handle
-
-_log = logging.getLogger("kod.link")
 
 
 class LinkLost(KodkodError):
@@ -74,39 +54,6 @@ class Carrier(Protocol):
     async def close(self) -> None: ...
 
 
-class _Request:
-    """A numbered message and what becomes of it."""
-
-    def __init__(self, content: list[Any], payload: bytes, timeout_ms: int | None) -> None:
-        self.kind: int = content[0]
-        self.number: int = content[1]
-        # The number of the client that it concerns.
-        self.client: int | None = None
-        if self.kind != PING:
-            self.client = self.number if self.kind == OPEN else content[2]
-        self.payload = payload
-        # What it takes of the device's room for calls until it is answered.
-        self.size = len(payload) if self.kind in (OPEN, INVOKE) else 0
-        self.timeout_ms = timeout_ms
-        self.future: Future[Any] = Future()
-        self.timer: asyncio.TimerHandle | None = None
-
-    def settle(self, result: Any = None, error: BaseException | None = None) -> bool:
-        """Give the waiting side its end; False when it has one already."""
-        if self.timer:
-            self.timer.cancel()
-        if self.future.done():
-            return False
-        try:
-            if error is None:
-                self.future.set_result(result)
-            else:
-                self.future.set_exception(error)
-        except InvalidStateError:  # cancelled this very moment
-            return False
-        return True
-
-
 class Connection:
     """One link. `hello` is what the device said of itself once the key was proved.
 
@@ -122,14 +69,14 @@ class Connection:
         self._dial = dial
         self._timeout_ms = timeout_ms
         self._numbers = itertools.count(1)
-        self._waiting: collections.deque[_Request] = collections.deque()
-        self._sent: dict[int, _Request] = {}  # until the device has answered
+        self._waiting: collections.deque[Request] = collections.deque()
+        self._sent: dict[int, Request] = {}  # until the device has answered
         self._counted = 0  # of these, those that take room there
         self._bytes = 0  # of these
         self._services: dict[int, RemoteService] = {}
         self._events = 0  # taken, not yet given credit for
         self._heard = self._spoken = time.monotonic()
-        self._deliverer = _Deliverer()
+        self._deliverer = Deliverer()
         self._ready: Future[None] = Future()
         self._loop = asyncio.new_event_loop()
         self._main: asyncio.Task[None] | None = None
@@ -173,7 +120,7 @@ class Connection:
                 self._services.pop(service.number, None)
 
         self._services[service.number] = service
-        content = [OPEN, service.number, selector, timeout_ms, *options]
+        content = [messages.OPEN, service.number, selector, timeout_ms, *options]
         try:
             return self._submit(content, timeout_ms, settled)
         except BaseException:  # it cannot be packed
@@ -183,7 +130,7 @@ class Connection:
     def ping(self, timeout_ms: int = OPEN_MS) -> float:
         """Milliseconds for an empty request and its reply."""
         began = time.perf_counter()
-        self._wait(self._submit([PING, next(self._numbers)], timeout_ms))
+        self._wait(self._submit([messages.PING, next(self._numbers)], timeout_ms))
         return (time.perf_counter() - began) * 1000
 
     def close(self) -> None:
@@ -207,8 +154,8 @@ class Connection:
         timeout_ms: int | None,
         settled: Callable[[Future[Any]], None] | None = None,
     ) -> Future[Any]:
-        payload = message.pack(content, PAYLOAD, "the call", LEVELS)
-        request = _Request(content, payload, timeout_ms)
+        payload = message.pack(content, messages.PAYLOAD, "the call", messages.LEVELS)
+        request = Request(content, payload, timeout_ms)
         if settled:
             request.future.add_done_callback(settled)
         request.future.add_done_callback(lambda future: self._left(future, request))
@@ -216,7 +163,7 @@ class Connection:
             request.settle(error=self._ended())
         return request.future
 
-    def _left(self, future: Future[Any], request: _Request) -> None:
+    def _left(self, future: Future[Any], request: Request) -> None:
         if future.cancelled():
             self._soon(self._cancel, request)
 
@@ -255,14 +202,14 @@ class Connection:
             self._carrier = carrier
             first = await asyncio.wait_for(carrier.receive(), self._timeout_ms / 1000)
             kind, self.hello = unpack(first)
-            if kind != HELLO:
+            if kind != messages.HELLO:
                 raise ValueError("no hello")
             keeper = asyncio.ensure_future(self._keep())
             self._ready.set_result(None)
             while True:
                 payload = await carrier.receive()
                 self._heard = time.monotonic()
-                self._take(unpack(payload, LEVELS))
+                self._take(unpack(payload, messages.LEVELS))
         except asyncio.CancelledError:  # close(), or _keep
             error = self.lost or error
         except asyncio.TimeoutError:
@@ -309,7 +256,7 @@ class Connection:
                 assert self._main
                 self._main.cancel()
             elif now - self._spoken > PING_S:
-                self._send([PING, next(self._numbers)])
+                self._send([messages.PING, next(self._numbers)])
 
     def _say_goodbye(self) -> None:
         if not self._closing:
@@ -317,7 +264,7 @@ class Connection:
             if self.lost or not self._main:
                 return  # it is ending, or sees the flag when it begins
             if self._ready.done():
-                self._send([BYE])
+                self._send([messages.BYE])
             self._main.cancel()
 
     def _send(self, content: list[Any]) -> None:
@@ -328,7 +275,7 @@ class Connection:
         self._spoken = time.monotonic()
         self._carrier.send(payload)
 
-    def _begin(self, request: _Request) -> None:
+    def _begin(self, request: Request) -> None:
         if self.lost or self._closing:
             request.settle(error=self._ended())
             return
@@ -345,50 +292,51 @@ class Connection:
         # As many as the device takes at once.
         while self._waiting:
             request = self._waiting[0]
-            bytes_then = self._bytes + request.size
-            if request.size and (self._counted >= MAX_REQUESTS or bytes_then > MAX_REQUEST_BYTES):
+            size = self._bytes + request.size
+            full = self._counted >= messages.MAX_REQUESTS or size > messages.MAX_REQUEST_BYTES
+            if request.size and full:
                 return
             self._waiting.popleft()
             self._start(request)
 
-    def _start(self, request: _Request) -> None:
+    def _start(self, request: Request) -> None:
         self._sent[request.number] = request
         self._counted += request.size > 0
         self._bytes += request.size
         self._post(request.payload)
 
-    def _expire(self, request: _Request) -> None:
+    def _expire(self, request: Request) -> None:
         late = CallTimeout(f"{self.where}: no answer within {request.timeout_ms} ms")
         if request.settle(error=late):
             self._cancel(request)
 
-    def _cancel(self, request: _Request) -> None:
+    def _cancel(self, request: Request) -> None:
         # Its place stays taken until the device has answered.
         if request in self._waiting:
             self._waiting.remove(request)
             self._pump()
         elif request.number in self._sent:
-            self._send([CANCEL, request.number])
+            self._send([messages.CANCEL, request.number])
 
     def _take(self, content: Any) -> None:
         kind, number, *rest = content
-        if kind in (REPLY, ERROR):
+        if kind in (messages.REPLY, messages.ERROR):
             self._answered(number, kind, rest)
-        elif kind in (NOTE, CLOSED):
+        elif kind in (messages.NOTE, messages.CLOSED):
             self._events += 1
             if self._events >= _CREDIT_EVERY:
-                self._send([CREDIT, self._events])
+                self._send([messages.CREDIT, self._events])
                 self._events = 0
             service = self._services.get(number)
             if service:
                 handle, lost, value = rest
-                if kind == NOTE:
+                if kind == messages.NOTE:
                     service._notified(handle, lost, value)
                 elif handle is None:
                     service._over(value)
                 else:
                     service._closed(handle, lost, value)
-        elif kind == BYE:
+        elif kind == messages.BYE:
             raise LinkLost(f"{self.where} ended the link: {number}")
         else:
             raise ValueError(f"message of kind {kind}")
@@ -398,9 +346,9 @@ class Connection:
         if request is None:
             return  # a keep-alive
         # What is no proper answer leaves the request where the end of the link finds it.
-        error = _error(*rest) if kind == ERROR else None
+        error = _error(*rest) if kind == messages.ERROR else None
         result: Any = None if error else rest[0]
-        if request.kind == OPEN and not error:
+        if request.kind == messages.OPEN and not error:
             if not isinstance(result[0], str):
                 raise ValueError("no service")
             if opened := self._services.get(number):
@@ -408,273 +356,15 @@ class Connection:
         del self._sent[number]
         self._counted -= request.size > 0
         self._bytes -= request.size
-        if not request.settle(result, error) and request.kind == OPEN and not error:
+        if not request.settle(result, error) and request.kind == messages.OPEN and not error:
             self._forget(number)  # it opened, but nobody waits for it any more
         self._pump()
 
     def _forget(self, number: int) -> None:
         self._services.pop(number, None)
         closing = next(self._numbers)
-        content = [CLOSE, closing, number, None]
-        self._begin(_Request(content, message.pack(content), CALL_MS))
-
-
-class RemoteService:
-    """An open service of the device."""
-
-    def __init__(self, connection: Connection, number: int) -> None:
-        self.connection = connection
-        self.number = number
-        self.name = ""
-        self.version: tuple[int, ...] = ()
-        self.reason: str | None = None  # why it is closed: "closed", "service" or "link"
-        self._streams: dict[int, Notifications] = {}
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> RemoteService:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def submit(
-        self, index: int | str, arguments: Any = None, timeout_ms: int | None = CALL_MS
-    ) -> Future[Any]:
-        """Call method `index` without waiting; cancelling the future cancels the call."""
-        if self.reason == "closed":
-            raise ClientClosed(f"{self.name} was closed here")
-        if self.reason == "service":
-            raise ServiceClosed(f"{self.name}: its provider is gone")
-        arguments = message.copy(arguments, name="arguments")
-        content = [INVOKE, next(self.connection._numbers), self.number, index, arguments]
-        return self.connection._submit([*content, timeout_ms], timeout_ms)
-
-    def call(
-        self, index: int | str, arguments: Any = None, timeout_ms: int | None = CALL_MS
-    ) -> Any:
-        """Call method `index` and wait; `timeout_ms=None` waits as long as the link lives."""
-        return self.connection._wait(self.submit(index, arguments, timeout_ms))
-
-    def call_many(
-        self,
-        calls: Iterable[tuple[int | str, Any]],
-        timeout_ms: int | None = CALL_MS,
-        ahead: int = 8,
-    ) -> Iterator[Any]:
-        """The results of many calls in order, `ahead` of them under way: fills the line.
-
-        The first that fails ends it, and cancels those behind it.
-        """
-        under_way: collections.deque[Future[Any]] = collections.deque()
-        try:
-            for index, arguments in calls:
-                under_way.append(self.submit(index, arguments, timeout_ms))
-                if len(under_way) >= ahead:
-                    yield under_way.popleft().result()
-            while under_way:
-                yield under_way.popleft().result()
-        finally:
-            for future in under_way:
-                future.cancel()
-
-    def notifications(self, handle: int) -> Notifications:
-        """What the resource `handle` notifies, from its first notification on."""
-        return self._stream(handle)
-
-    def on_notified(
-        self,
-        handle: int,
-        callback: Callable[[Any], object],
-        on_closed: Callable[[str], object] | None = None,
-    ) -> Notifications:
-        """Have `callback(value)` called for each notification, and `on_closed(reason)` last.
-
-        Callbacks of one connection run one after the other in a thread of their own.
-        """
-        stream = self._stream(handle)
-        stream._call(callback, on_closed)
-        return stream
-
-    def close_handle(self, handle: int) -> None:
-        """Close a resource, and wait until the device has. Idempotent, never raises."""
-        self._stream(handle)._over("closed")
-        self._close(handle)
-        with self._lock:
-            self._streams.pop(handle, None)
-
-    def close(self) -> None:
-        """Close the client and its resources, and wait until the device has. Never raises."""
-        if self.reason != "closed":
-            gone = self.reason == "link"
-            self._over("closed")
-            if not gone:
-                self._close(None)
-            self.connection._services.pop(self.number, None)
-
-    def _close(self, handle: int | None) -> None:
-        content = [CLOSE, next(self.connection._numbers), self.number, handle]
-        # An error means that the link has ended, and with it what it carried.
-        with contextlib.suppress(KodkodError):
-            lost = self.connection._wait(self.connection._submit(content, CALL_MS))
-            for closed, count in (lost or {}).items():  # an older library does not say
-                if closed in self._streams:
-                    self._streams[closed]._over("closed", count)
-
-    def _stream(self, handle: int) -> Notifications:
-        with self._lock:
-            if handle not in self._streams:
-                stream = Notifications(self, handle)
-                self._streams[handle] = stream
-                if self.reason:
-                    stream._over(self.reason)
-            return self._streams[handle]
-
-    def _notified(self, handle: int, lost: int, value: Any) -> None:
-        self._stream(handle)._add(value, lost)
-
-    def _closed(self, handle: int, lost: int, reason: str) -> None:
-        self._stream(handle)._over(reason, lost)
-
-    def _over(self, reason: str) -> None:
-        with self._lock:
-            if self.reason is None or reason == "closed":
-                self.reason = reason
-            streams = list(self._streams.values())
-        for stream in streams:
-            stream._over(reason)
-
-
-class Notifications:
-    """What one resource notifies: iterate over it, or `get` one by one.
-
-    The iteration ends when the resource is closed here or there; a service that goes away is
-    ServiceClosed, a lost line LinkLost, after all that had arrived.
-    """
-
-    def __init__(self, service: RemoteService, handle: int) -> None:
-        self.service = service
-        self.handle = handle
-        self.reason: str | None = None  # why it is closed: "closed", "resource", "service", "link"
-        self._lost_there = 0
-        self._lost_here = 0
-        self._values: collections.deque[Any] = collections.deque()
-        self._changed = threading.Condition()
-        self._callback: Callable[[Any], object] | None = None
-        self._on_closed: Callable[[str], object] | None = None
-        self._called = False  # a delivery is under way or has been asked for
-
-    @property
-    def lost(self) -> int:
-        """How many were dropped because the device or this side could not keep more."""
-        return self._lost_there + self._lost_here
-
-    def get(self, timeout_ms: int | None = None) -> Any:
-        """The next notification; CallTimeout when none comes in time, EOFError after the last."""
-        with self._changed:
-            arrived = self._changed.wait_for(
-                lambda: self._values or self.reason,
-                None if timeout_ms is None else timeout_ms / 1000,
-            )
-            if self._values:
-                return self._values.popleft()
-        if not arrived:
-            raise CallTimeout(f"no notification within {timeout_ms} ms")
-        if self.reason == "link":
-            raise self.service.connection._ended()
-        if self.reason == "service":
-            raise ServiceClosed(f"{self.service.name}: its provider is gone")
-        raise EOFError
-
-    def __iter__(self) -> Iterator[Any]:
-        try:
-            while True:
-                yield self.get()
-        except EOFError:
-            return
-
-    def close(self) -> None:
-        """Close the resource."""
-        self.service.close_handle(self.handle)
-
-    def _add(self, value: Any, lost: int) -> None:
-        with self._changed:
-            self._lost_there = lost
-            if not self.reason:
-                self._values.append(value)
-                if len(self._values) > _KEPT:
-                    self._values.popleft()
-                    self._lost_here += 1
-        self._tell()
-
-    def _over(self, reason: str, lost: int = 0) -> None:
-        with self._changed:
-            self._lost_there = max(self._lost_there, lost)
-            if self.reason:
-                return
-            self.reason = reason
-        self._tell()
-
-    def _call(
-        self, callback: Callable[[Any], object], on_closed: Callable[[str], object] | None
-    ) -> None:
-        with self._changed:
-            self._callback = callback
-            self._on_closed = on_closed
-        self._tell()
-
-    def _tell(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
-            if self._callback is None or self._called:
-                return
-            self._called = True
-        self.service.connection._deliverer.put(self._deliver)
-
-    def _deliver(self) -> None:
-        # In the deliverer's thread: all that is there, then the end.
-        while True:
-            with self._changed:
-                if not self._values and not self.reason:
-                    self._called = False
-                    return
-                over = not self._values
-                value: Any = self.reason if over else self._values.popleft()
-                function = self._on_closed if over else self._callback
-            try:
-                if function:
-                    function(value)
-            except Exception:
-                _log.exception("a callback for notifications failed")
-            if over:
-                return  # _called stays: nothing comes after the end
-
-
-class _Deliverer:
-    """A thread that runs callbacks one after the other; begun when it is first needed."""
-
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
-
-    def put(self, function: Callable[[], None]) -> None:
-        with self._lock:
-            if not self._thread:
-                self._thread = threading.Thread(target=self._run, name="kod-call", daemon=True)
-                self._thread.start()
-        self._queue.put(function)
-
-    def stop(self) -> None:
-        """Run what is there, then end."""
-        self._queue.put(None)
-        with self._lock:
-            thread = self._thread
-        if thread and thread is not threading.current_thread():
-            thread.join()
-
-    def _run(self) -> None:
-        while function := self._queue.get():
-            function()
+        content = [messages.CLOSE, closing, number, None]
+        self._begin(Request(content, message.pack(content), CALL_MS))
 
 
 def connect_tcp(host: str, port: int, key: bytes, timeout_ms: int = OPEN_MS) -> Connection:

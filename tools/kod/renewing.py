@@ -16,7 +16,7 @@ from kod.flash import plan
 from kod.setup_device import Progress, check_room
 
 if TYPE_CHECKING:
-    from kod.link import RemoteService
+    from kod.remote_service import RemoteService
 
 _ENDS_S = 10.0  # until a device that was told to restart has ended its links
 

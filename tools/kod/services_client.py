@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from kodkod import errors, message
 
 from kod.channel import Signal
-from kod.link import CALL_MS, CLOSE, Connection, LinkLost, RemoteService
+from kod.link import Connection, LinkLost
+from kod.messages import CALL_MS, CLOSE
+from kod.remote_service import RemoteService
 from kod.selector import ServiceSelector
 
 if TYPE_CHECKING:
