@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from kod import Device, simulate
+from kod import Device
+from kod.simulated import answers, running
 
 
 @contextlib.contextmanager
@@ -36,8 +37,8 @@ def connect(folder: Path, seconds: float = 20) -> Device:
     """The device on `folder`, once it answers."""
     deadline = time.monotonic() + seconds
     while True:
-        run = simulate.running(folder)
-        if run and simulate.answers(run["host"], run["port"]):
+        run = running(folder)
+        if run and answers(run["host"], run["port"]):
             return Device.find("bench")
         if time.monotonic() > deadline:
             raise SystemExit("the simulated device does not start")

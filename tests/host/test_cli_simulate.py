@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kod import config, simulate, simulated
+from kod import config, simulated, simulated_flash
 from kod.errors import BadInput, UserError
 
 KOD = [sys.executable, "-m", "kod"]
@@ -37,7 +37,7 @@ class Machine:
     """A `kod simulate` process whose device runs the given program."""
 
     def __init__(self, folder: Path, program: str, *options: str) -> None:
-        simulate.prepare(folder, "bench", 0)
+        simulated_flash.prepare(folder, "bench", 0)
         (folder / "main.py").write_text(program)
         self.folder = folder
         self.process = subprocess.Popen(
@@ -101,7 +101,7 @@ def machine(folder: Path) -> Iterator[Callable[..., Machine]]:
 
 
 def test_a_new_folder_becomes_a_flash_with_settings_only_its_owner_reads(folder: Path) -> None:
-    flash = simulate.prepare(folder, "desk", 0)
+    flash = simulated_flash.prepare(folder, "desk", 0)
     path = folder / "kodkod.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     settings = json.loads(path.read_text())
@@ -114,15 +114,15 @@ def test_a_new_folder_becomes_a_flash_with_settings_only_its_owner_reads(folder:
 
 
 def test_a_flash_keeps_its_identity_and_takes_a_new_name(folder: Path) -> None:
-    first = simulate.prepare(folder, "desk", 0).settings
-    second = simulate.prepare(folder, "porch", 0).settings
+    first = simulated_flash.prepare(folder, "desk", 0).settings
+    second = simulated_flash.prepare(folder, "porch", 0).settings
     assert (first["id"], first["key"]) == (second["id"], second["key"])
-    assert simulate.prepare(folder, None, 0).settings["name"] == "porch"
+    assert simulated_flash.prepare(folder, None, 0).settings["name"] == "porch"
 
 
 def test_two_devices_differ_in_id_and_key(tmp_path: Path) -> None:
-    one = simulate.prepare(tmp_path / "1", None, 0).settings
-    two = simulate.prepare(tmp_path / "2", None, 0).settings
+    one = simulated_flash.prepare(tmp_path / "1", None, 0).settings
+    two = simulated_flash.prepare(tmp_path / "2", None, 0).settings
     assert one["id"] != two["id"]
     assert one["key"] != two["key"]
 
@@ -131,23 +131,23 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(folder: Path) -> No
     folder.mkdir()
     (folder / "main.py").write_text("mine")
     with pytest.raises(BadInput, match="not empty"):
-        simulate.prepare(folder, None, 0)
+        simulated_flash.prepare(folder, None, 0)
     assert (folder / "main.py").read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "-d", "x" * 33, "naïve"])
 def test_a_name_that_cannot_be_a_devices_is_refused(folder: Path, name: str) -> None:
     with pytest.raises(BadInput, match="cannot name a device"):
-        simulate.prepare(folder, name, 0)
+        simulated_flash.prepare(folder, name, 0)
 
 
 def test_the_library_is_written_again_only_when_it_differs(folder: Path) -> None:
-    simulate.prepare(folder, None, 0)
+    simulated_flash.prepare(folder, None, 0)
     (folder / "main.py").write_text("# by hand")
-    simulate.prepare(folder, None, 0)
+    simulated_flash.prepare(folder, None, 0)
     assert (folder / "main.py").read_text() == "# by hand"
     (folder / ".library").write_text("older")
-    simulate.prepare(folder, None, 0)
+    simulated_flash.prepare(folder, None, 0)
     assert (folder / "main.py").read_text() != "# by hand"
 
 
@@ -157,7 +157,7 @@ def test_a_port_in_use_is_said_in_one_line(folder: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"port {port} is in use"):
-            simulate.prepare(folder, None, port)
+            simulated_flash.prepare(folder, None, port)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
@@ -298,7 +298,7 @@ while True:
 
 
 def test_detached_it_returns_when_it_is_up_and_stop_ends_it(folder: Path) -> None:
-    simulate.prepare(folder, "bench", 0)
+    simulated_flash.prepare(folder, "bench", 0)
     (folder / "main.py").write_text(LISTEN)
     started = subprocess.run(
         [*KOD, "simulate", "--folder", str(folder), "--detach", "--json"],
@@ -321,7 +321,7 @@ def test_detached_it_returns_when_it_is_up_and_stop_ends_it(folder: Path) -> Non
 
 
 def test_a_detached_one_that_does_not_start_says_why(folder: Path) -> None:
-    simulate.prepare(folder, "bench", 0)
+    simulated_flash.prepare(folder, "bench", 0)
     (folder / "main.py").write_text("raise ValueError('broken')")
     started = subprocess.run(
         [*KOD, "simulate", "--folder", str(folder), "--detach"], capture_output=True, text=True

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kod import library, simulate
+from kod import library, simulated_flash
 from simulated_device import SimulatedDevice
 
 App = Callable[[str, str], Path]
@@ -36,7 +36,7 @@ async def main():
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedDevice]:
     device = SimulatedDevice(tmp_path, "small")
     monkeypatch.setenv("KOD_HOME", str(device.home))
-    simulate.prepare(device.folder, "small", 0)
+    simulated_flash.prepare(device.folder, "small", 0)
     (device.folder / "main.py").write_text(library.inside(SMALL_FLASH))
     try:
         device.start()

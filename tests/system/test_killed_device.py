@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from interpreter import micropython
-from kod import simulate
+from kod import simulated_flash
 from kod.build import Image, build_image
 from kod.config import Known
 from kod.device import Device
@@ -109,7 +109,7 @@ class Images:
 def fresh(place: Path) -> Path:
     """A flash on which there is nothing but the library."""
     folder = place / "fresh"
-    simulate.prepare(folder, "killed", 0)
+    simulated_flash.prepare(folder, "killed", 0)
     shutil.copy(ROOT / "tests" / "apps" / "killed_device.py", folder / "main.py")
     return folder
 

@@ -44,14 +44,14 @@ def _heap(text: str) -> str:
 
 
 def _simulate(args: argparse.Namespace, out: Output) -> int:
-    from kod import simulate, simulated
+    from kod import simulate, simulated, simulated_flash
 
     folder = (args.folder or simulated.default_folder(args.name or "sim")).expanduser().absolute()
     if args.stop:
         return _stop(folder, out)
     if run := simulated.running(folder):
         simulate.refuse_second(run)
-    flash = simulate.prepare(folder, args.name, args.port)
+    flash = simulated_flash.prepare(folder, args.name, args.port)
     if args.detach:
         options = ["--port", str(flash.settings["port"]), "--baud", str(args.baud)]
         options += ["--heap", args.heap] if args.heap else []
