@@ -119,7 +119,7 @@ def test_no_such_device_is_one_line_and_3(
 def test_a_serial_port_where_no_kodkod_answers_is_one_line_and_3(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kod.device._CABLE_MS", 300)
+    monkeypatch.setattr("kod.reach._CABLE_MS", 300)
     master, slave = os.openpty()
     try:
         path = os.ttyname(slave)

@@ -15,8 +15,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from kod import choose, config, simulated
-from kod.errors import NotAllowed, NotThere, Unreachable
+from kod.errors import NotThere, Unreachable
 from kod.installing import Installed, install
+from kod.reach import reach, remember
 
 if TYPE_CHECKING:
     from kod.build import Image
@@ -29,9 +30,6 @@ DEVICE = "b7f2a1de-0003-4c1e-9a53-6b6f646b6f64"
 NETWORK = "b7f2a1de-0004-4c1e-9a53-6b6f646b6f64"
 
 PIECE = 1024  # bytes of an image in one call
-_BOOT_S = 8.0  # from the start of a simulated device to its first answer
-_BUSY_S = 5.0
-_CABLE_MS = 4000
 _STOP_MS = 15_000  # a stop waits for the app's `finally` blocks
 FLASH_MS = 30_000  # a write to flash may have to wait for an erase
 _BACK_S = 30.0  # until a device that restarts can be reached again
@@ -108,8 +106,8 @@ class Device:
     @classmethod
     def connect(cls, target: choose.Target) -> Device:
         """Connects to a device that was chosen; looks for it when it has moved."""
-        connection, known = _reach(target)
-        device = cls(connection, _remember(known, connection.hello))
+        connection, known = reach(target)
+        device = cls(connection, remember(known, connection.hello))
         device._target = replace(target, known=device.known)
         device._set_clock()
         return device
@@ -127,7 +125,7 @@ class Device:
         deadline = time.monotonic() + seconds
         while True:
             try:
-                self.connection, self.known = _reach(self._target)
+                self.connection, self.known = reach(self._target)
                 break
             except (LinkLost, NotThere, Unreachable) as error:
                 gone = self.known.is_simulated and simulated.running(self.known.folder) is None
@@ -428,84 +426,3 @@ def _with_readable(record: dict[str, Any]) -> dict[str, Any]:
     if record.get("traceback"):
         record["traceback"] = _readable(record["traceback"])
     return record
-
-
-def _reach(target: choose.Target) -> tuple[Connection, config.Known]:
-    """A connection to a device that was chosen, over the cable or with its key."""
-    console = target.console or (target.known.console if not target.known.host else "")
-    if console:
-        return _over_cable(console, target.known)
-    if len(target.known.key) != 32:
-        raise NotAllowed(f"no key is known here for '{target.label}'; kod setup makes one")
-    return _dial(target.known)
-
-
-def _dial(known: config.Known) -> tuple[Connection, config.Known]:
-    """A connection, and the device with the address where it was found."""
-    from kodkod.errors import AuthFailed, Incompatible
-
-    from kod.link import LinkLost
-
-    deadline = time.monotonic() + _BOOT_S
-    was_up = False
-    while known.host:
-        try:
-            return _connect(known), known
-        except (AuthFailed, Incompatible):  # another has that address now, if it is elsewhere
-            again = choose.find_again(known)
-            if again is None or again == known:
-                raise
-            return _connect(again), again
-        except LinkLost:
-            run = simulated.running(known.folder) if known.is_simulated else None
-            if run is None or time.monotonic() > deadline:
-                break
-            is_up = simulated.answers(run["host"], run["port"])
-            if was_up and is_up:
-                raise  # it was up at that attempt, and hung up
-            was_up = is_up
-            known = replace(known, host=run["host"], port=run["port"])
-            time.sleep(0.03)  # it boots
-    again = choose.find_again(known)
-    if again is None:
-        raise choose.not_there(known)
-    return _connect(again), again
-
-
-def _over_cable(console: str, known: config.Known) -> tuple[Connection, config.Known]:
-    """A connection over a serial port, where having the cable is all that is asked for."""
-    from kod import link_serial
-
-    connection = link_serial.connect(console, _CABLE_MS)
-    there = config.by_id(str(connection.hello.get("id"))) or known
-    return connection, replace(there, console=console)
-
-
-def _connect(known: config.Known) -> Connection:
-    """A device has few links, and other commands give theirs back soon: waits for one."""
-    from kodkod.errors import Busy
-
-    from kod.link import connect_tcp
-
-    deadline = time.monotonic() + _BUSY_S
-    while True:
-        try:
-            return connect_tcp(known.host, known.port, bytes.fromhex(known.key))
-        except Busy:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-
-
-def _remember(known: config.Known, hello: Mapping[str, Any]) -> config.Known:
-    """What the device says of itself, once it has proved the key, is what is kept."""
-    now = replace(
-        known,
-        id=hello.get("id") or known.id,
-        name=hello.get("name") or known.name,
-        chip=known.chip if known.is_simulated else hello.get("chip") or known.chip,
-    )
-    if config.by_id(now.id) != now:
-        config.remember(now)
-    config.set_last_used(now.id)
-    return now
