@@ -123,7 +123,7 @@ def _wifi(args: argparse.Namespace, out: Output) -> int:
 
 
 def _password(args: argparse.Namespace, ssid: str) -> str:
-    from kod.cli.flash import password_of
+    from kod.cli.device_options import password_of
 
     if args.open and args.password:
         raise BadInput("--open and --password exclude each other")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kod import choose, config
-from kod.cli import flash as flashing
+from kod.cli import device_options
 from kod.cli.output import Output
 from kod.errors import BadInput, Unreachable, UserError
 
@@ -29,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DEVICE",
         help="a known device: by its cable, or else over the network",
     )
-    flashing.add_device_options(parser)
+    device_options.add_options(parser)
     add("--force", action="store_true", help="replace a boot.py or main.py of somebody else")
-    flashing.add_wait(parser)
+    device_options.add_wait(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -40,18 +40,18 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from kod.mpremote_api import Repl
     from kod.setup_device import Setup, changed
 
-    flashing.check_device_options(args)
+    device_options.check(args)
     args.port = args.port or args.where
     if args.device and args.port:
         raise BadInput("-d and a port exclude each other")
     target = choose.target(args.device) if args.device else None
-    port = _port(target) if target else flashing.choose_port(args, out)
+    port = _port(target) if target else device_options.choose_port(args, out)
     if target and not port:
         return _over_link(args, target, out)
     with Repl(port) as repl:
         out.note(f"asking for a prompt on {port}")
         repl.enter()
-        work = Setup(repl, flashing.progress(out))
+        work = Setup(repl, out.progress)
         info = work.begin()
         version = ".".join(str(part) for part in info.version)
         out.note(f"MicroPython {version}, {info.board or info.platform}")
@@ -108,7 +108,7 @@ def _over_link(args: argparse.Namespace, target: choose.Target, out: Output) -> 
         raise BadInput("over a link a new library stays only if kod finds it well: --wait 60")
     with Device.connect(target) as device:
         out.note(f"asking '{device.name}' at {device.address} what it has")
-        sent = renewing.renew(device, flashing.progress(out))
+        sent = renewing.renew(device, out.progress)
         if sent is None:
             out.note("the library is up to date")
         else:
@@ -123,10 +123,10 @@ def _settings(
     """The settings: those on the device with what is new, or those of a new device."""
     from kod.flash import plan
 
-    wifi = flashing.wifi_of(args, ask=before is None)
+    wifi = device_options.wifi_of(args, ask=before is None)
     if before is None:
-        return plan.new_settings(args.name or flashing.name_before(port), wifi or [])
-    return flashing.renewed(before, args, wifi)
+        return plan.new_settings(args.name or device_options.name_before(port), wifi or [])
+    return device_options.renewed(before, args, wifi)
 
 
 def _remember(settings: dict[str, Any], port: str, board: str) -> config.Known:
@@ -164,7 +164,7 @@ def _wait(
         config.remember(known)
     if renewed:
         _forget_old(port, out)
-    return _done(known, out, renewed, flashing.remark(known, wifi))
+    return _done(known, out, renewed, device_options.remark(known, wifi))
 
 
 def _not_up(known: config.Known, port: str, renewed: bool, heard: Heard, out: Output) -> UserError:
