@@ -35,7 +35,7 @@ def booted():
     for done in sys.modules["kodkod.system"].BOOT:
         borrow.forget("kodkod." + done)
     # Of what a boot borrows, the names stay.
-    for done in ("storage.catalog", "storage.store", "storage.clean", "apps.switch"):
+    for done in ("storage.catalog", "storage.store", "storage.clean", "apps.held"):
         borrow.borrow("kodkod." + done)
 
 for name in sys.argv[2:]:

@@ -93,7 +93,7 @@ def booted():
     for done in kodkod.system.BOOT:
         kodkod.borrow.forget("kodkod." + done)
     # Of what a boot borrows, the names stay.
-    for done in ("storage.catalog", "storage.store", "storage.clean", "apps.switch"):
+    for done in ("storage.catalog", "storage.store", "storage.clean", "apps.held"):
         kodkod.borrow.borrow("kodkod." + done)
 
 booted()

@@ -133,7 +133,7 @@ def test_a_failed_app_is_started_again_by_a_boot_and_by_an_update(lab):
 
     async def updated(s):
         await fails(s)
-        await s.switch().install(s, "bad", lab.image(TICKER), {})
+        await s.part("switch").install(s, "bad", lab.image(TICKER), {})
         slot = s.slot("bad")
         assert (slot.state, slot.failures, slot.restarts) == ("running", [], 0)
 
@@ -313,9 +313,9 @@ def test_an_update_is_on_probation_and_rolls_back_with_settings_when_it_fails(la
     async def body(s):
         old = s.slot("clock").record["id"]
         new = lab.image(CRASH)
-        done = await s.switch().install(s, "clock", new, {"defines": {"v": "2"}})
+        done = await s.part("switch").install(s, "clock", new, {"defines": {"v": "2"}})
         assert done["replaced"] and done["probation_ms"] == 10000
-        fault = await s.switch().judgement(s, s.slot("clock"))
+        fault = await s.part("trial").judgement(s, s.slot("clock"))
         assert "ZeroDivisionError" in fault
         record = s.slot("clock").record
         assert (record["id"], record["settings"]) == (old, {"defines": {"v": "1"}})
@@ -334,8 +334,8 @@ def test_an_update_that_ends_with_0_or_says_ready_has_passed(lab):
         s.kernel.supervisor = s
         for source in (ENDS, ready):
             new = lab.image(source)
-            await s.switch().install(s, "clock", new, {"restart": "never"})
-            assert await s.switch().judgement(s, s.slot("clock")) == ""
+            await s.part("switch").install(s, "clock", new, {"restart": "never"})
+            assert await s.part("trial").judgement(s, s.slot("clock")) == ""
             assert s.slot("clock").record["id"] == new
             assert [s.store.has("{:064x}".format(n)) for n in range(1, lab.count)] == (
                 [False] * (lab.count - 1)
@@ -349,8 +349,8 @@ def test_an_update_that_ends_at_once_under_always_is_rolled_back(lab):
     lab.installed("clock", TICKER, restart="always")
 
     async def body(s):
-        await s.switch().install(s, "clock", lab.image(ENDS), {"restart": "always"})
-        assert "ended with code 0" in await s.switch().judgement(s, s.slot("clock"))
+        await s.part("switch").install(s, "clock", lab.image(ENDS), {"restart": "always"})
+        assert "ended with code 0" in await s.part("trial").judgement(s, s.slot("clock"))
 
     lab.run(body)
 
@@ -361,9 +361,9 @@ def test_an_update_during_probation_keeps_the_last_proved_version(lab):
 
     async def body(s):
         old = s.slot("clock").record["id"]
-        await s.switch().install(s, "clock", lab.image(TICKER + "# 2\n"), {})
-        await s.switch().install(s, "clock", lab.image(CRASH), {})
-        assert await s.switch().judgement(s, s.slot("clock"))
+        await s.part("switch").install(s, "clock", lab.image(TICKER + "# 2\n"), {})
+        await s.part("switch").install(s, "clock", lab.image(CRASH), {})
+        assert await s.part("trial").judgement(s, s.slot("clock"))
         assert s.slot("clock").record["id"] == old
 
     lab.run(body)
@@ -377,7 +377,7 @@ def test_a_boot_restarts_a_probation_once_then_rolls_back(lab):
     async def update(s):
         ids.append(s.slot("clock").record["id"])
         ids.append(lab.image(TICKER + "# 2\n"))
-        await s.switch().install(s, "clock", ids[1], {})
+        await s.part("switch").install(s, "clock", ids[1], {})
 
     async def again(s):
         record = s.slot("clock").record
@@ -399,7 +399,7 @@ def test_a_boot_after_a_watchdog_reset_rolls_back_at_once(lab):
 
     async def update(s):
         ids.append(s.slot("clock").record["id"])
-        await s.switch().install(s, "clock", lab.image(TICKER + "# 2\n"), {})
+        await s.part("switch").install(s, "clock", lab.image(TICKER + "# 2\n"), {})
 
     async def back(s):
         assert s.slot("clock").record["id"] == ids[0]
@@ -418,7 +418,7 @@ def test_the_same_image_and_settings_again_change_nothing(lab):
 
     async def body(s):
         app = s.slot("clock").app
-        done = await s.switch().install(s, "clock", s.slot("clock").record["id"], {})
+        done = await s.part("switch").install(s, "clock", s.slot("clock").record["id"], {})
         assert done["unchanged"] and s.slot("clock").app is app
 
     lab.run(body)
@@ -431,7 +431,7 @@ def test_other_settings_for_the_same_image_restart_it_without_probation(lab):
     async def body(s):
         app = s.slot("clock").app
         image = s.slot("clock").record["id"]
-        done = await s.switch().install(s, "clock", image, {"restart": "always"})
+        done = await s.part("switch").install(s, "clock", image, {"restart": "always"})
         assert (done["unchanged"], done["probation_ms"]) == (False, 0)
         assert s.slot("clock").app is not app
         assert app.reason == "stopped"
@@ -447,7 +447,7 @@ def test_a_change_goes_on_when_the_one_who_asked_is_gone(lab):
 
     async def body(s):
         new = lab.image(TICKER)
-        asked = asyncio.create_task(s.switch().install(s, "clock", new, {}))
+        asked = asyncio.create_task(s.part("switch").install(s, "clock", new, {}))
         await asyncio.sleep_ms(20)
         asked.cancel()
         await until(lambda: s.slot("clock").app and s.slot("clock").app.image == new)
@@ -464,8 +464,8 @@ def test_uninstalling_removes_the_image_and_the_data_unless_kept(lab):
         os.mkdir(ROOT + "/data/" + name)
 
     async def body(s):
-        await s.switch().uninstall(s, "a", True)
-        await s.switch().uninstall(s, "b", False)
+        await s.part("switch").uninstall(s, "a", True)
+        await s.part("switch").uninstall(s, "b", False)
         assert os.listdir(ROOT + "/data") == ["a"]
         assert os.listdir(ROOT + "/apps") == []
         assert s.slots == {}

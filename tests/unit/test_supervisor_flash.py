@@ -13,7 +13,7 @@ import harness
 import rtc  # noqa: F401
 import vfs
 from kodkod import message, port
-from kodkod.apps import begin, logs, starting, startup, supervisor, switch, upkeep
+from kodkod.apps import begin, held, logs, starting, startup, supervisor, switch, upkeep
 from kodkod.apps.supervisor import Supervisor
 from kodkod.borrow import borrow
 from kodkod.errors import ImageInvalid, StorageFull
@@ -138,7 +138,7 @@ async def replace(s, data, settings=None):
         upload(s.store, data, 500)
     install = borrow("kodkod.system.install").install
     await install(s, "clock", digest(data), settings or {"defines": {"n": 1}})
-    return await s.switch().judgement(s, s.slot("clock"))
+    return await s.part("trial").judgement(s, s.slot("clock"))
 
 
 def fill():
@@ -179,7 +179,7 @@ def test_a_version_that_fails_while_nothing_can_be_written_gives_way_to_the_old_
             install = borrow("kodkod.system.install").install
             await install(s, "clock", digest(BAD), {})
             with Refusing():
-                fault = await s.switch().judgement(s, s.slot("clock"))
+                fault = await s.part("trial").judgement(s, s.slot("clock"))
             assert "ZeroDivisionError" in fault
             await until(lambda: s.slot("clock").app)
             slot = s.slot("clock")
@@ -191,7 +191,7 @@ def test_a_version_that_fails_while_nothing_can_be_written_gives_way_to_the_old_
         assert "app 'clock': its record is not written: flash is full" in device.said("kodkod")
 
         async def next_boot(s):  # finds the trial, repeats it, and comes to the same verdict
-            await s.switch().judgement(s, s.slot("clock"))
+            await s.part("trial").judgement(s, s.slot("clock"))
             await until(lambda: s.slot("clock").app)
             assert Catalog(ROOT).get("clock")["id"] == digest(OLD)
 
@@ -207,7 +207,7 @@ def test_a_full_chip_rolls_back_and_stops_and_uninstalls():
             install = borrow("kodkod.system.install").install
             await install(s, "clock", digest(BAD), {})
             fill()
-            assert await s.switch().judgement(s, s.slot("clock"))
+            assert await s.part("trial").judgement(s, s.slot("clock"))
             await until(lambda: s.slot("clock").app)
             assert s.slot("clock").record["id"] == digest(OLD)
             for name in ("clock", "other"):
@@ -216,7 +216,7 @@ def test_a_full_chip_rolls_back_and_stops_and_uninstalls():
                 except StorageFull:
                     pass
                 assert s.slot(name).app is None and s.slot(name).state == "stopped"
-            await s.switch().uninstall(s, "clock", False)
+            await s.part("switch").uninstall(s, "clock", False)
             assert Catalog(ROOT).get("clock") is None
             assert os.listdir(ROOT + "/data") == []
             assert s.store.free() > 0
@@ -299,7 +299,7 @@ def test_an_image_that_lies_about_its_entry_or_settings_is_refused_and_what_runs
                 except (ImageInvalid, ValueError) as exc:
                     assert text in str(exc), exc
             assert s.slot("clock").app is running and running.is_running
-            switch.sweep(s)
+            held.sweep(s)
             clean(ROOT)
 
         device.run(body)
@@ -307,11 +307,11 @@ def test_an_image_that_lies_about_its_entry_or_settings_is_refused_and_what_runs
 
 def run_held_for(ms, device, body):
     """Run `body`, with images that wait for their installation no longer than that."""
-    switch.HELD_MS, before = ms, switch.HELD_MS
+    held.HELD_MS, before = ms, held.HELD_MS
     try:
         device.run(body)
     finally:
-        switch.HELD_MS = before
+        held.HELD_MS = before
 
 
 def test_an_image_that_nobody_names_is_gone_after_a_while():
@@ -320,8 +320,8 @@ def test_an_image_that_nobody_names_is_gone_after_a_while():
         async def body(s):
             upload(s.store, NEW, 500)
             id = digest(NEW)
-            switch.hold(s, id)
-            switch.sweep(s)
+            held.hold(s, id)
+            held.sweep(s)
             assert s.store.has(id)
             await until(lambda: not s.store.has(id))
             assert s.held == []
@@ -349,7 +349,7 @@ def test_want_of_memory_delays_the_judgement_of_a_new_version_and_loses_it_not()
         async def body(s):
             record = s.slot("clock").record
             await install_trial(s, {"probation_ms": 5000})
-            s.switch = short_of_memory(s.switch, 2)
+            s.part = short_of_memory(s.part, 2)
             s.slot("clock").app.kernel.end(s.slot("clock").app, "failed", 1, "as the test has it")
             await until(lambda: s.slot("clock").record["id"] == record["id"])
             await until(lambda: s.slot("clock").app)
@@ -383,12 +383,12 @@ def test_an_app_for_which_there_is_too_little_memory_is_not_begun_and_starts_whe
 
         async def body(s):
             slot = s.slot("clock")
-            await s.switch().stop(s, slot)
+            await s.part("switch").stop(s, slot)
             taken = bytearray(200000)
             gc.collect()
             upkeep.LOW = gc.mem_free() + 50000
             try:
-                s.switch().start(s, slot)
+                s.part("switch").start(s, slot)
             finally:
                 upkeep.LOW = low
             assert slot.app is None and slot.code is None
@@ -415,7 +415,7 @@ def test_a_new_version_that_found_no_memory_to_start_is_not_proved():
             try:
                 await install_trial(s, {"probation_ms": 100})
                 assert slot.record["id"] != old
-                assert "too little memory" in await s.switch().judgement(s, slot)
+                assert "too little memory" in await s.part("trial").judgement(s, slot)
             finally:
                 upkeep.LOW = low
             assert slot.record["id"] == old
@@ -431,10 +431,10 @@ def test_one_that_came_again_is_held_as_long_as_if_it_had_not_been_there_before(
         async def body(s):
             upload(s.store, NEW, 500)
             id = digest(NEW)
-            switch.hold(s, id)
+            held.hold(s, id)
             await asyncio.sleep_ms(20)
-            switch.release(s, id)  # it was installed, and is uninstalled by now
-            switch.hold(s, id)
+            held.release(s, id)  # it was installed, and is uninstalled by now
+            held.hold(s, id)
             upload(s.store, TRIAL, 500)
             while s.store.has(digest(TRIAL)):  # until what the first one was held for is over
                 await asyncio.sleep_ms(1)
@@ -452,7 +452,7 @@ def test_a_stop_during_probation_does_not_keep_it_from_ending():
             await install_trial(s, {"probation_ms": 60})
             await switch.stop(s, s.slot("clock"))
             switch.start(s, s.slot("clock"))
-            assert await s.switch().judgement(s, s.slot("clock")) == ""
+            assert await s.part("trial").judgement(s, s.slot("clock")) == ""
             assert Catalog(ROOT).get("clock")["previous"] is None
 
         device.run(body)
@@ -509,7 +509,7 @@ def test_a_catalog_of_garbage_boots_reports_and_loses_nothing_that_can_be_read()
                     assert file.read() == DATA
 
             async def decided(s):
-                await s.switch().uninstall(s, "clock", False)
+                await s.part("switch").uninstall(s, "clock", False)
                 assert not s.store.has(digest(OLD))
 
             device.run(body)
@@ -557,7 +557,7 @@ def test_an_empty_catalog_and_one_that_cannot_be_listed_boot_and_install():
 
         async def nothing_is_lost(s):
             assert s.slots == {}
-            switch.sweep(s)
+            held.sweep(s)
             assert whole(s.store, digest(OLD)) and whole(s.store, digest(OTHER))
 
         device.run(nothing_is_lost)
@@ -609,7 +609,7 @@ async def settings(s):
 
 
 async def uninstalled(s):
-    await s.switch().uninstall(s, "clock", False)
+    await s.part("switch").uninstall(s, "clock", False)
 
 
 def nothing(root):
@@ -651,7 +651,7 @@ def check(device, case):
 
     async def body(s):
         if operation is rolled_back and s.slot("clock").record["probation"]:
-            await s.switch().judgement(s, s.slot("clock"))
+            await s.part("trial").judgement(s, s.slot("clock"))
             await until(lambda: s.slot("clock").app)
         slot = s.slots.get("clock")
         id = slot.record["id"] if slot else None

@@ -34,7 +34,7 @@ def start(supervisor, slot):
         slot.traceback = logs.traceback(exc)
         kernel.log_exception(app, exc, "cannot start")
         if slot.record["probation"]:
-            supervisor.switch().judge(supervisor, slot, slot.traceback)
+            supervisor.part("trial").judge(supervisor, slot, slot.traceback)
             supervisor.start(slot)
         return
     slot.app = app

@@ -12,7 +12,7 @@ def load(supervisor):
         catalog = supervisor.catalog.open()
         for name in catalog.names():
             supervisor.slots[name] = Slot(name, catalog.get(name))
-        supervisor.store.repair(supervisor.switch().needed(supervisor))
+        supervisor.store.repair(supervisor.part("held").needed(supervisor))
         for name, why in catalog.problems().items():
             text = "app '{}': {}; its image is kept; kod uninstall {} removes it"
             if name in supervisor.slots:
@@ -25,7 +25,7 @@ def load(supervisor):
 def quarantine(supervisor, name):
     """Nothing but a reset could stop `name`: it starts no more before a hand does it."""
     if name in supervisor.slots:
-        supervisor.switch().quarantine(supervisor, supervisor.slots[name])
+        supervisor.part("trial").quarantine(supervisor, supervisor.slots[name])
 
 
 async def start(supervisor):
@@ -34,7 +34,7 @@ async def start(supervisor):
     for name in _order(supervisor.slots):
         slot = supervisor.slots[name]
         if slot.record["probation"]:
-            supervisor.switch().resume(supervisor, slot)
+            supervisor.part("trial").resume(supervisor, slot)
         if slot.record["state"]:
             slot.state = slot.record["state"]  # "stopped" by hand, or "quarantined"
         else:

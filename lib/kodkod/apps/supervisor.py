@@ -1,5 +1,5 @@
 # What is installed, and what becomes of it: started, and restarted by policy.
-# Starting it (starting.py), and what a hand does to it (switch.py), is loaded when it is done.
+# Starting it (starting.py), changing it (switch.py) and trying it (trial.py) is loaded when done.
 
 import asyncio
 import gc
@@ -132,7 +132,7 @@ class Supervisor:
             fault = ""
             if failed or policy == "always":
                 fault = app.traceback or "ended with code {}".format(app.code)
-            self.switch().judge(self, slot, fault)
+            self.part("trial").judge(self, slot, fault)
             if fault:
                 self.start(slot)
                 return
@@ -178,13 +178,14 @@ class Supervisor:
 
     def later(self, delay, action, *args):
         """A task that calls `action(*args)` after `delay` ms. One that does so itself would keep
-        a module loaded that is borrowed: `action` is then the name of a function of switch."""
+        a module loaded that is borrowed: `action` is then its name, as "trial.passed"."""
         return self.kernel.task(self.kernel.system, self._later(delay, action, args))
 
     async def _later(self, delay, action, args):
         await asyncio.sleep_ms(delay)
         if isinstance(action, str):
-            getattr(self.switch(), action)(self, *args)
+            module, _, function = action.partition(".")
+            getattr(self.part(module), function)(self, *args)
         else:
             action(*args)
 
@@ -195,12 +196,12 @@ class Supervisor:
         self.catalog.put(slot.name, record)
         slot.record = record
 
-    def switch(self):
-        """The module that changes what is installed, and stops and starts it by hand."""
-        return borrow("kodkod.apps.switch")
+    def part(self, name):
+        """What is not always loaded of this: "switch", "trial" or "held"."""
+        return borrow("kodkod.apps." + name)
 
     def ready(self, app):
         """The app says that it works: its probation is passed."""
         slot = self.slots.get(app.name)
         if slot and slot.app is app and slot.record["probation"]:
-            self.switch().judge(self, slot, "")
+            self.part("trial").judge(self, slot, "")

@@ -1,9 +1,11 @@
-# The prompt for a person: editing, history, completion, paste mode. Keys and answers are those of
-# MicroPython's own (shared/readline, shared/runtime/pyexec.c, py/repl.c).
+# The prompt for a person: statements of several lines, completion, paste mode. Keys and answers
+# are those of MicroPython's own (shared/runtime/pyexec.c, py/repl.c).
 
 import builtins
 
 from micropython import const
+
+from kodkod.link.editor import Editor
 
 _CTRL_A = const(1)
 _CTRL_B = const(2)
@@ -14,31 +16,22 @@ _TAB = const(9)
 _LF = const(10)
 _ENTER = const(13)
 _ESCAPE = const(27)
-_HISTORY = const(8)
 _PROMPT = ">>> "
 _MORE = "... "
 _PASTED = "=== "
 _COMPOUND = ("if", "while", "for", "try", "with", "def", "class", "async", "@")
-_KEYS = {"A": "_older", "B": "_newer", "C": "_right", "D": "_left", "H": "_home", "F": "_end"}
-_KEYS.update({"1~": "_home", "7~": "_home", "4~": "_end", "8~": "_end", "3~": "_delete"})
 
 
-class Repl:
-    """Edits a line; `source` is what is to be run once it is complete."""
+class Repl(Editor):
+    """Takes what is typed; `source` is what is to be run once it is complete."""
 
     shows = True  # lines of the log may appear
 
     def __init__(self, console):
+        super().__init__(console.write)
         self.console = console
-        self._write = console.write
-        self._text = ""  # the line
-        self._at = 0  # where the cursor is in it
         self._lines = []  # those before it, of one statement or paste
         self._prompt = _PROMPT
-        self._keys = None  # of an escape sequence
-        self._part = b""  # of a character of several bytes
-        self._history = []
-        self._back = 0  # how far back in it
         self._word = None
         self._last = 0  # byte of a paste
         self.source = ""
@@ -99,119 +92,18 @@ class Repl:
             self._prompt = _PASTED
             self._write("\r\npaste mode; Ctrl-C to cancel, Ctrl-D to finish\r\n" + _PASTED)
 
-    def _control(self, byte):
-        end = len(self._text)
-        if byte == _CTRL_A:
-            self._move(0)
-        elif byte == _CTRL_E:
-            self._move(end)
-        elif byte == _CTRL_B:
-            self._left()
-        elif byte == 6:
-            self._right()
-        elif byte == _CTRL_D:
-            self._delete()
-        elif byte == 11:
-            self._cut(self._at, end)
-        elif byte == 21:
-            self._cut(0, self._at)
-        elif byte == 14:
-            self._newer()
-        elif byte == 16:
-            self._older()
-
-    def _character(self, byte):
-        if byte > 127:
-            self._part += bytes((byte,))
-            try:
-                text = str(self._part, "utf-8")
-            except UnicodeError:
-                if len(self._part) > 3:
-                    self._part = b""
-                return
-            self._part = b""
-        else:
-            text = chr(byte)
-        self._insert(text)
-
-    # Editing
-
-    def _insert(self, text):
-        rest = self._text[self._at :]
-        self._text = self._text[: self._at] + text + rest
-        self._at += len(text)
-        self._write(text + rest + "\b" * len(rest))
-
-    def _cut(self, start, end):
-        if start >= end:
-            return
-        rest = self._text[end:]
-        self._write("\b" * (self._at - start) + rest + "\x1b[K" + "\b" * len(rest))
-        self._text = self._text[:start] + rest
-        self._at = start
-
-    def _move(self, at):
-        if 0 <= at <= len(self._text):
-            self._write("\b" * (self._at - at) + self._text[self._at : at])
-            self._at = at
-
-    def _left(self):
-        self._move(self._at - 1)
-
-    def _right(self):
-        self._move(self._at + 1)
-
-    def _home(self):
-        self._move(0)
-
-    def _end(self):
-        self._move(len(self._text))
-
-    def _delete(self):
-        if self._at < len(self._text):
-            self._move(self._at + 1)
-            self._cut(self._at - 1, self._at)
-
-    def _older(self):
-        self._recall(self._back + 1)
-
-    def _newer(self):
-        self._recall(self._back - 1)
-
-    def _recall(self, back):
-        if 0 <= back <= len(self._history):
-            self._back = back
-            self._end()
-            self._cut(0, self._at)
-            if back:
-                self._insert(self._history[-back])
-
-    def _escape(self, char):
-        keys = self._keys + char
-        if char in "[O" if len(keys) == 1 else len(keys) < 4 and char.isdigit():
-            self._keys = keys
-            return
-        self._keys = None
-        action = _KEYS.get(keys[1:])
-        if action:
-            getattr(self, action)()
-
     # Lines
 
     def _again(self, before=""):
-        self._text = ""
-        self._at = self._back = 0
+        self._take()
         self._lines = []
         self._prompt = _PROMPT
         self._write(before + _PROMPT)
 
     def _enter(self):
-        text = self._text
+        text = self._take()
         self._write("\r\n")
-        self._text = ""
-        self._at = self._back = 0
-        if text.strip() and text not in self._history[-1:]:
-            self._history = (self._history + [text])[-_HISTORY:]
+        self._keep(text)
         self._lines.append(text)
         source = "\n".join(self._lines)
         if not source.strip():
@@ -236,8 +128,7 @@ class Repl:
             self.source = "\n".join(self._lines + [self._text])
             return "exec"
         elif byte == _ENTER or (byte == _LF and self._last != _ENTER):
-            self._lines.append(self._text)
-            self._text = ""
+            self._lines.append(self._take())
             self._write("\r\n" + _PASTED)
         elif byte >= 32 or byte == _TAB:
             self._at = len(self._text)

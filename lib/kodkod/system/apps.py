@@ -112,7 +112,7 @@ class Methods:
         if slot.record["probation"] and self.supervisor.safe_mode:
             why = "safe mode, no app is started ({}): kod reset, and '{}' is judged"
             raise KodkodError(why.format(self.supervisor.safe_mode, name))
-        fault = await self.supervisor.switch().judgement(self.supervisor, slot)
+        fault = await self.supervisor.part("trial").judgement(self.supervisor, slot)
         return {
             "ok": not fault,
             "state": slot.state,
@@ -123,26 +123,26 @@ class Methods:
     def do_start(self, client, name):
         """Start an installed app; no change when it runs."""
         slot = self.supervisor.slot(name)
-        self.supervisor.switch().start(self.supervisor, slot)
+        self.supervisor.part("switch").start(self.supervisor, slot)
         return slot.state
 
     async def do_stop(self, client, name):
         """Stop an app; it stays stopped until it is started by hand."""
-        await self.supervisor.switch().stop(self.supervisor, self.supervisor.slot(name))
+        await self.supervisor.part("switch").stop(self.supervisor, self.supervisor.slot(name))
 
     async def do_restart(self, client, name):
         """Stop an app and start it again."""
         slot = self.supervisor.slot(name)
-        await self.supervisor.switch().restart(self.supervisor, slot)
+        await self.supervisor.part("switch").restart(self.supervisor, slot)
         return slot.state
 
     def do_uninstall(self, client, name, keep_data=False):
         """Remove an app; its data too, unless kept."""
-        return self.supervisor.switch().uninstall(self.supervisor, name, keep_data)
+        return self.supervisor.part("switch").uninstall(self.supervisor, name, keep_data)
 
     def do_make_room(self, client, name):
         """Stop an app and remove its image, so that a new one has room."""
-        return self.supervisor.switch().make_room(self.supervisor, name)
+        return self.supervisor.part("switch").make_room(self.supervisor, name)
 
     def do_config(self, client, name, settings):
         """Change settings of an installed app (None: the default), defines each by itself; it is

@@ -43,4 +43,4 @@ def _check_settings(settings):
 def install(supervisor, name, image, settings, trial=True):
     """Switch `name` to `image`."""
     defaults = check(supervisor.store, image, settings)
-    return supervisor.switch().install(supervisor, name, image, settings, defaults, trial)
+    return supervisor.part("switch").install(supervisor, name, image, settings, defaults, trial)

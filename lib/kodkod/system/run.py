@@ -46,7 +46,7 @@ class Run(ServiceResource):
     def _ended(self, app):
         logs.followers.remove(self._line)
         self.supervisor.store.remove_data(app.data)
-        self.supervisor.switch().sweep(self.supervisor)
+        self.supervisor.part("held").sweep(self.supervisor)
         if not self.is_closed:
             self.notify(["end", app.code, app.reason], close=True)
         logs.forget(app.name)
@@ -61,5 +61,5 @@ def run(methods, client, image, settings):
     supervisor = methods.supervisor
     borrow("kodkod.system.install").check(supervisor.store, image, settings)
     resource = Run(methods, client, image, settings)
-    supervisor.switch().release(supervisor, image)
+    supervisor.part("held").release(supervisor, image)
     return resource

@@ -25,7 +25,7 @@ class Upload(ServiceResource):
         """All pieces are there: verify."""
         self.staging.commit()
         supervisor = self.methods.supervisor
-        supervisor.switch().hold(supervisor, self.image)
+        supervisor.part("held").hold(supervisor, self.image)
 
     def on_closed(self):
         if self.staging:
@@ -36,6 +36,6 @@ def upload(methods, client, image, size):
     """The resource that takes the pieces, or None when the image is there."""
     supervisor = methods.supervisor
     if supervisor.store.has(image):
-        supervisor.switch().hold(supervisor, image)
+        supervisor.part("held").hold(supervisor, image)
         return None
     return Upload(methods, client, image, size)
