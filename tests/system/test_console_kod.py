@@ -20,6 +20,16 @@ VERSION = (
     "print('this is version {}')\nimport asyncio\nasync def main():\n    await asyncio.sleep(99)\n"
 )
 
+BUSY = """
+import asyncio, time
+async def main():
+    while True:
+        start = time.ticks_ms()
+        while time.ticks_diff(time.ticks_ms(), start) < 120:
+            pass
+        await asyncio.sleep(0)
+"""
+
 
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
@@ -63,6 +73,17 @@ def test_an_app_is_installed_seen_called_and_removed(talk: Talk, tmp_path: Path)
     assert desk.kod("info", "-d", talk.port, "--json").json()["name"] == "desk"
     desk.kod("uninstall", "clock", "-d", talk.port)
     assert "clock" not in desk.kod("list", "-d", talk.port).out
+
+
+def test_it_works_beside_an_app_whose_steps_take_longer_than_a_line_is_quiet(
+    talk: Talk, tmp_path: Path
+) -> None:
+    (tmp_path / "busy.py").write_text(BUSY)
+    talk.desk.kod("install", "busy", tmp_path / "busy.py")
+    try:
+        assert "busy" in talk.desk.kod("list", "-d", talk.port).out
+    finally:
+        talk.desk.kod("uninstall", "busy")
 
 
 def test_a_run_shows_its_output_and_ends_with_its_code(talk: Talk, tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ _TICK_MS = const(50)
 _QUIET_MS = const(100)  # then what may have been the beginning of a frame is text
 _GONE_MS = const(8000)  # without a frame; kod says something every 5 s
 _PAYLOADS = const(4)  # that wait for the session
-_BATCH = const(64)  # bytes that are written before others get their turn
 _CONTROL = b"\r\n\x01\x02\x03"
 _MPREMOTE = b"\r\x03\r\x01"  # how it begins
 
@@ -136,7 +135,7 @@ class Cable:
             if self._stale:
                 self._stale = False
                 await self._clean()
-            if ticks_diff(now, self._heard) > _QUIET_MS:
+            if ticks_diff(now, self._heard) > _QUIET_MS and not self._console.has_more():
                 self._splitter.flush()
                 gone = ticks_diff(now, self._framed) > _GONE_MS
                 if self._strange:
@@ -180,10 +179,7 @@ class Cable:
                     await keys.do(console, job)
 
     async def _put(self, data):
-        # No faster than a slow line takes it: a full one would stop the device.
-        data = memoryview(data)
-        while data:
-            some = data[:_BATCH]
-            self._console.write(some)
-            data = data[_BATCH:]
-            await asyncio.sleep_ms(len(some) // 12)
+        # A frame at once: others may take long until it is this task's turn again. No faster than
+        # a slow line takes them: a full one would stop the device.
+        self._console.write(data)
+        await asyncio.sleep_ms(len(data) // 12)

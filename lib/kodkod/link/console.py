@@ -59,6 +59,12 @@ class Console:
             raise EOFError
         return -1
 
+    def has_more(self):
+        """Whether there is something to be read."""
+        for _ in self._poll(0):
+            return True
+        return False
+
     def write(self, data):
         """Write text or bytes as they are."""
         self._out.write(data)

@@ -5,7 +5,7 @@ from micropython import const
 
 from kodkod import port
 
-_BATCH = const(64)  # bytes that are read before others get their turn
+_BATCH = const(128)  # bytes that are read before others get their turn
 
 
 def take(console):
