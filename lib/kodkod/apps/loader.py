@@ -53,8 +53,8 @@ def path(app):
 def meanwhile(function, *args):
     """What the device's own code does for whoever runs: it is nobody's, and nobody's time."""
     app = kernel.current
-    kernel.current = None
     start = ticks_us()
+    kernel.current = None
     try:
         return function(*args)
     finally:
