@@ -16,13 +16,14 @@ def borrow(name):
     """The library's module `name`. It, and what it loads itself, is forgotten at once, but for
     the services and what they copy with, of which there is to be one for all."""
     before = set(sys.modules)
-    module = __import__(name, None, None, ("",))
-    loaded = set(sys.modules) - before
-    services = [new for new in loaded if new[:16] == "kodkod.services."]
-    for new in loaded:
-        if new not in services and not (services and new == "kodkod.message"):
-            forget(new)
-    return module
+    try:
+        return __import__(name, None, None, ("",))
+    finally:  # also what it had loaded when it failed itself
+        loaded = set(sys.modules) - before
+        services = [new for new in loaded if new[:16] == "kodkod.services."]
+        for new in loaded:
+            if new not in services and not (services and new == "kodkod.message"):
+                forget(new)
 
 
 class Borrowed:

@@ -815,6 +815,20 @@ async def test_what_the_device_loads_for_an_app_is_not_the_app_s_time(kernel):
 
 
 @kernel_test
+async def test_what_is_loaded_for_what_is_loaded_is_counted_once(kernel):
+    def load():
+        began = ticks_us()
+        while ticks_diff(ticks_us(), began) < 20000:
+            pass
+
+    kernel.current = kernel.system  # as in a step
+    before = kernel.began
+    start = ticks_us()
+    loader.meanwhile(lambda: loader.meanwhile(load))
+    assert 20000 <= ticks_diff(kernel.began, before) <= ticks_diff(ticks_us(), start)
+
+
+@kernel_test
 async def test_the_public_names_can_be_imported_all_at_once(kernel):
     text = "from kodkod import *\nfrom kodkod.services import *\nspawn, ServiceResourceProxy\n"
     await ended(from_files(kernel, "all", {"main.py": text}), "ended", 0)

@@ -21,7 +21,6 @@ from kodkod.errors import CallTimeout, KodkodError, RemoteError, from_wire
 from kodkod.message import unpack
 
 from kod import messages
-from kod.messages import CALL_MS, OPEN_MS, Request
 from kod.remote_service import Deliverer, RemoteService
 
 if TYPE_CHECKING:
@@ -61,7 +60,10 @@ class Connection:
     """
 
     def __init__(
-        self, dial: Callable[[], Awaitable[Carrier]], where: str, timeout_ms: int = OPEN_MS
+        self,
+        dial: Callable[[], Awaitable[Carrier]],
+        where: str,
+        timeout_ms: int = messages.OPEN_MS,
     ) -> None:
         self.hello: dict[str, Any] = {}
         self.where = where
@@ -69,8 +71,8 @@ class Connection:
         self._dial = dial
         self._timeout_ms = timeout_ms
         self._numbers = itertools.count(1)
-        self._waiting: collections.deque[Request] = collections.deque()
-        self._sent: dict[int, Request] = {}  # until the device has answered
+        self._waiting: collections.deque[messages.Request] = collections.deque()
+        self._sent: dict[int, messages.Request] = {}  # until the device has answered
         self._counted = 0  # of these, those that take room there
         self._bytes = 0  # of these
         self._services: dict[int, RemoteService] = {}
@@ -98,7 +100,11 @@ class Connection:
         self.close()
 
     def open(
-        self, service: str, major: int | None = None, minor: int = 0, timeout_ms: int = OPEN_MS
+        self,
+        service: str,
+        major: int | None = None,
+        minor: int = 0,
+        timeout_ms: int = messages.OPEN_MS,
     ) -> RemoteService:
         """Open a service by its uuid and version, or by its name (any version).
 
@@ -127,7 +133,7 @@ class Connection:
             del self._services[service.number]
             raise
 
-    def ping(self, timeout_ms: int = OPEN_MS) -> float:
+    def ping(self, timeout_ms: int = messages.OPEN_MS) -> float:
         """Milliseconds for an empty request and its reply."""
         began = time.perf_counter()
         self._wait(self._submit([messages.PING, next(self._numbers)], timeout_ms))
@@ -155,7 +161,7 @@ class Connection:
         settled: Callable[[Future[Any]], None] | None = None,
     ) -> Future[Any]:
         payload = message.pack(content, messages.PAYLOAD, "the call", messages.LEVELS)
-        request = Request(content, payload, timeout_ms)
+        request = messages.Request(content, payload, timeout_ms)
         if settled:
             request.future.add_done_callback(settled)
         request.future.add_done_callback(lambda future: self._left(future, request))
@@ -163,7 +169,7 @@ class Connection:
             request.settle(error=self._ended())
         return request.future
 
-    def _left(self, future: Future[Any], request: Request) -> None:
+    def _left(self, future: Future[Any], request: messages.Request) -> None:
         if future.cancelled():
             self._soon(self._cancel, request)
 
@@ -275,7 +281,7 @@ class Connection:
         self._spoken = time.monotonic()
         self._carrier.send(payload)
 
-    def _begin(self, request: Request) -> None:
+    def _begin(self, request: messages.Request) -> None:
         if self.lost or self._closing:
             request.settle(error=self._ended())
             return
@@ -299,18 +305,18 @@ class Connection:
             self._waiting.popleft()
             self._start(request)
 
-    def _start(self, request: Request) -> None:
+    def _start(self, request: messages.Request) -> None:
         self._sent[request.number] = request
         self._counted += request.size > 0
         self._bytes += request.size
         self._post(request.payload)
 
-    def _expire(self, request: Request) -> None:
+    def _expire(self, request: messages.Request) -> None:
         late = CallTimeout(f"{self.where}: no answer within {request.timeout_ms} ms")
         if request.settle(error=late):
             self._cancel(request)
 
-    def _cancel(self, request: Request) -> None:
+    def _cancel(self, request: messages.Request) -> None:
         # Its place stays taken until the device has answered.
         if request in self._waiting:
             self._waiting.remove(request)
@@ -364,10 +370,12 @@ class Connection:
         self._services.pop(number, None)
         closing = next(self._numbers)
         content = [messages.CLOSE, closing, number, None]
-        self._begin(Request(content, message.pack(content), CALL_MS))
+        self._begin(messages.Request(content, message.pack(content), messages.CALL_MS))
 
 
-def connect_tcp(host: str, port: int, key: bytes, timeout_ms: int = OPEN_MS) -> Connection:
+def connect_tcp(
+    host: str, port: int, key: bytes, timeout_ms: int = messages.OPEN_MS
+) -> Connection:
     """Connect to a device in the network and prove the key, both ways.
 
     AuthFailed: the keys differ. Incompatible: no device, or another protocol. Busy: it has no
@@ -390,7 +398,7 @@ def connect_console(
     stream: Stream,
     where: str,
     on_text: Callable[[bytes], object] = lambda data: None,
-    timeout_ms: int = OPEN_MS,
+    timeout_ms: int = messages.OPEN_MS,
 ) -> Connection:
     """Begin a session over a serial line, which is closed with it.
 

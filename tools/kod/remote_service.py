@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _KEPT = 4096  # notifications that nobody has taken, of one handle
 
-_log = logging.getLogger("kod.link")
+_log = logging.getLogger("kod.notifications")
 
 
 class RemoteService:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from kod import micropython
 
-RING = 260  # bytes the console of an ESP32 keeps before it drops (reference: micropython.md)
+# Bytes that the console of an ESP32 keeps before it drops: its port's stdin_ringbuf_array.
+RING = 260
 GRACE = 2.0  # seconds until a device that was told to end is ended by force
 _STUCK = 2.0  # seconds that a reader of the console may pause before output is dropped
 

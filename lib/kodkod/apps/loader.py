@@ -51,15 +51,18 @@ def path(app):
 
 
 def meanwhile(function, *args):
-    """What the device's own code does for whoever runs: it is nobody's, and nobody's time."""
+    """Call what is no app's for whoever runs, and not its time: the device's own code, which it
+    makes load, and what a person imports at the prompt."""
     app = kernel.current
+    if app is None:
+        return function(*args)
     start = ticks_us()
     kernel.current = None
     try:
         return function(*args)
     finally:
-        kernel.began = ticks_add(kernel.began, ticks_diff(ticks_us(), start))
         kernel.current = app
+        kernel.began = ticks_add(kernel.began, ticks_diff(ticks_us(), start))
 
 
 def real(name, leaf=False):

@@ -1,5 +1,6 @@
 # What is installed, and what becomes of it: started, and restarted by policy.
-# Starting it (starting.py), changing it (switch.py) and trying it (trial.py) is loaded when done.
+# Starting it (starting.py), changing it (switch.py), its probation (trial.py), and which images
+# stay (held.py) are loaded for the occasion.
 
 import asyncio
 import gc

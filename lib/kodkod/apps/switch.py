@@ -34,14 +34,14 @@ class _Errand:
         return self.result
 
 
-def install(supervisor, name, image, settings, defaults=None, tried=True):
+def install(supervisor, name, image, settings, defaults=None, on_probation=True):
     """Awaitable: `name` is `image` with `settings`, over `defaults` that the image brings; one
-    catalog write, then old out, new in. Unless it is `tried` there is no probation this time."""
-    work = _install(supervisor, name, image, settings, defaults, tried)
+    catalog write, then old out, new in. Without `on_probation` it has none this time."""
+    work = _install(supervisor, name, image, settings, defaults, on_probation)
     return _Errand(supervisor, work).wait()
 
 
-async def _install(supervisor, name, image, settings, defaults, tried):
+async def _install(supervisor, name, image, settings, defaults, on_probation):
     slot = supervisor.slots.get(name)
     old = slot.record if slot else None
     result = {"name": name, "id": image, "replaced": bool(old), "unchanged": False}
@@ -64,7 +64,7 @@ async def _install(supervisor, name, image, settings, defaults, tried):
     if record["previous"] in (None, image) or not supervisor.store.has(record["previous"]):
         record["previous"] = record["previous_settings"] = None
     else:
-        if tried:
+        if on_probation:
             probation = trial.length(Slot(name, record))
         if probation:
             record["probation"] = 1

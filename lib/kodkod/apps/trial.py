@@ -15,7 +15,7 @@ def length(slot):
 
 
 def begin(supervisor, slot, delay):
-    """It has `delay` ms."""
+    """The version that the slot has now is on probation for `delay` ms."""
     if slot.trial:
         slot.trial.cancel()  # of the version that this one replaces
     slot.trial = supervisor.later(delay, "trial.passed", slot)

@@ -121,7 +121,7 @@ class Cable:
 
     async def _run(self):
         # Writes what is due, and looks at the clock.
-        while True:
+        while self._console.cable is self:
             now = ticks_ms()
             data = None
             if self._due:
@@ -146,7 +146,6 @@ class Cable:
                 if not self.carrier:
                     self._console.cable = None
                     self._console.news.set()
-                    return
             await self.wake.wait(_TICK_MS)
 
     async def _clean(self):
@@ -182,4 +181,4 @@ class Cable:
         # A frame at once: others may take long until it is this task's turn again. No faster than
         # a slow line takes them: a full one would stop the device.
         self._console.write(data)
-        await asyncio.sleep_ms(len(data) // 12)
+        await asyncio.sleep_ms(len(data) // 11)

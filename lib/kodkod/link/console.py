@@ -60,7 +60,7 @@ class Console:
         return -1
 
     def has_more(self):
-        """Whether there is something to be read."""
+        """Whether there is something to be read, or the end."""
         for _ in self._poll(0):
             return True
         return False
@@ -102,6 +102,10 @@ class Console:
                         await keys.do(self, job)
                     job = keys.take(self)
             except EOFError:
+                if self.cable:
+                    self.cable.end()
+                    self.cable = None
+                    self.news.set()
                 return
             except KeyboardInterrupt:  # a Ctrl-C a moment too late
                 pass

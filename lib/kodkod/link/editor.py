@@ -1,5 +1,5 @@
-# A line that is edited, with a history: the keys and answers of MicroPython's own prompt
-# (shared/readline).
+# A line that is edited, with a history: what its keys do is what they do at MicroPython's own
+# prompt (shared/readline).
 
 from micropython import const
 
@@ -18,7 +18,7 @@ _KEYS.update({"1~": "_home", "7~": "_home", "4~": "_end", "8~": "_end", "3~": "_
 
 
 class Editor:
-    """Shows what is typed by `write`, and keeps it until it is taken."""
+    """Keeps what is typed until it is taken, and shows it by `write`."""
 
     def __init__(self, write):
         self._write = write

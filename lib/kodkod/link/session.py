@@ -11,9 +11,9 @@ try:
 except ImportError:
     const = int
 
-# tools/kod/link.py has the same numbers. The first four of the host are requests, each gets one
-# REPLY or ERROR. NOTE and CLOSED are events, each takes one of the host's credits. Replies and
-# events leave in the order in which they came about.
+# tools/kod/messages.py has the same numbers. The first four of the host are requests, each gets
+# one REPLY or ERROR. NOTE and CLOSED are events, each takes one of the host's credits. Replies
+# and events leave in the order in which they came about.
 _OPEN = const(1)
 _INVOKE = const(2)
 _CLOSE = const(3)

@@ -40,7 +40,9 @@ def _check_settings(settings):
             raise ValueError("{}: {} is of the wrong kind".format(key, value))
 
 
-def install(supervisor, name, image, settings, trial=True):
+def install(supervisor, name, image, settings, on_probation=True):
     """Switch `name` to `image`."""
     defaults = check(supervisor.store, image, settings)
-    return supervisor.part("switch").install(supervisor, name, image, settings, defaults, trial)
+    return supervisor.part("switch").install(
+        supervisor, name, image, settings, defaults, on_probation
+    )

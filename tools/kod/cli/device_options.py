@@ -1,5 +1,5 @@
-"""What kod flash and kod setup have in common: which port, what the device is told of itself, and
-what is said when it is up."""
+"""What kod flash, setup and config have in common: which port, what a device is told of itself and
+of its network, and what is said when it is up."""
 
 from __future__ import annotations
 

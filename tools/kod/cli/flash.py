@@ -62,7 +62,7 @@ def _positive(text: str) -> int:
 def run(args: argparse.Namespace, out: Output) -> int:
     """Flashes, or says what it would write."""
     if args.list_boards:
-        from kod.cli.boards import list_boards
+        from kod.cli.choose_board import list_boards
 
         return list_boards(out)
     _check(args)
@@ -86,7 +86,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _offline(args: argparse.Namespace, out: Output) -> int:
     """--dry-run and -o: no board is touched."""
-    from kod.cli.boards import choose_board
+    from kod.cli.choose_board import choose_board
     from kod.flash import boards, esp, firmware, plan
 
     board = choose_board(args, None, out)
@@ -137,7 +137,7 @@ def _line(args: argparse.Namespace, port: str) -> Line:
 
 
 def _flash(args: argparse.Namespace, out: Output) -> int:
-    from kod.cli.boards import choose_board
+    from kod.cli.choose_board import choose_board
     from kod.flash import boards, esp, firmware, plan
 
     wanted = boards.by_name(args.board) if args.board else None  # a typing error shows at once
