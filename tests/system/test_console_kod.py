@@ -86,6 +86,26 @@ def test_it_works_beside_an_app_whose_steps_take_longer_than_a_line_is_quiet(
         talk.desk.kod("uninstall", "busy")
 
 
+CHATTY = """
+import asyncio
+async def main():
+    while True:
+        print("a line that is soon followed by the next")
+        await asyncio.sleep_ms(2)
+"""
+
+
+def test_a_log_that_grows_more_quickly_than_it_is_read_has_an_end(
+    talk: Talk, tmp_path: Path
+) -> None:
+    (tmp_path / "chatty.py").write_text(CHATTY)
+    talk.desk.kod("install", "chatty", tmp_path / "chatty.py")
+    try:
+        assert "is soon followed" in talk.desk.kod("logs", "chatty", "-d", talk.port).out
+    finally:
+        talk.desk.kod("uninstall", "chatty")
+
+
 def test_a_run_shows_its_output_and_ends_with_its_code(talk: Talk, tmp_path: Path) -> None:
     (tmp_path / "ends.py").write_text(
         "import sys\nfor n in range(40): print('line', n)\nsys.exit(3)\n"

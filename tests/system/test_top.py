@@ -98,3 +98,9 @@ def test_an_app_that_has_started_anew_is_not_counted_below_zero() -> None:
     assert [row["cpu"] for row in shares(before, after)] == [10.0]
     stopped = {"uptime_ms": 2000, "apps": [{"name": "a", "state": "stopped"}]}
     assert [row["cpu"] for row in shares(before, stopped)] == [0.0]
+
+
+def test_apps_take_no_more_than_there_is_though_a_slow_device_is_asked_in_two_calls() -> None:
+    before = {"uptime_ms": 1000, "apps": [{"name": "a", "gid": 3, "cpu_us": 0}]}
+    after = {"uptime_ms": 2000, "apps": [{"name": "a", "gid": 3, "cpu_us": 1_280_000}]}
+    assert [row["cpu"] for row in shares(before, after)] == [100.0]

@@ -829,6 +829,53 @@ async def test_what_is_loaded_for_what_is_loaded_is_counted_once(kernel):
 
 
 @kernel_test
+async def test_the_time_for_finally_blocks_is_not_used_up_by_other_apps(kernel):
+    told = []
+
+    async def saves():
+        try:
+            await forever()
+        finally:
+            for number in range(6):
+                await asyncio.sleep_ms(1)
+                told.append(number)
+
+    async def long_steps():
+        while True:
+            time.sleep_ms(40)
+            await asyncio.sleep(0)
+
+    app = started(kernel, saves, name="saves")
+    busy = started(kernel, long_steps, name="busy")
+    await asyncio.sleep_ms(0)
+    await app.stop(grace_ms=100)
+    assert told == [0, 1, 2, 3, 4, 5]
+    await busy.stop()
+
+
+@kernel_test
+async def test_who_never_ends_is_not_waited_for_any_longer_beside_busy_apps(kernel):
+    async def stays():
+        while True:
+            try:
+                await forever()
+            except asyncio.CancelledError:
+                pass
+
+    async def long_steps():
+        while True:
+            time.sleep_ms(20)
+            await asyncio.sleep(0)
+
+    app = started(kernel, stays, name="stays")
+    busy = started(kernel, long_steps, name="busy")
+    await asyncio.sleep_ms(0)
+    await app.stop(grace_ms=20)
+    assert "not ended after 20 ms: by force" in log("stays")
+    await busy.stop()
+
+
+@kernel_test
 async def test_the_public_names_can_be_imported_all_at_once(kernel):
     text = "from kodkod import *\nfrom kodkod.services import *\nspawn, ServiceResourceProxy\n"
     await ended(from_files(kernel, "all", {"main.py": text}), "ended", 0)

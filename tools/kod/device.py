@@ -361,9 +361,12 @@ class Device:
     # Logs
 
     def log(self, name: str | None = None, since: int = 0) -> Iterator[Line]:
-        """The lines that the device kept, of one app or of all."""
+        """The lines that the device has kept until now, of one app or of all."""
+        now = self.about()["uptime_ms"]  # some app may print more quickly than this reads
         while entries := self._call(LOG, "read", name, since):
             for seq, ms, level, app, text in entries:
+                if ms > now:
+                    return
                 yield Line(seq, ms, level, app, _readable(text))
             since = entries[-1][0]
 

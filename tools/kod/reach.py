@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _BOOT_S = 8.0  # from the start of a simulated device to its first answer
 _BUSY_S = 5.0
-_CABLE_MS = 4000
+_CABLE_MS = 8000  # some steps of an app
 
 
 def reach(target: choose.Target) -> tuple[Connection, config.Known]:

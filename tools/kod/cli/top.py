@@ -49,12 +49,15 @@ def _look(device: Device) -> dict[str, Any]:
 def shares(before: dict[str, Any], now: dict[str, Any]) -> list[dict[str, Any]]:
     """What each app took between two looks: `cpu` in percent of the device's time, `messages_s`
     a second. An app that has started in between has taken all of it since."""
-    span_ms = max(1, now["uptime_ms"] - before["uptime_ms"])
-    old = {record.get("gid"): record for record in before["apps"]}
-    rows = []
+    old = {record.get("gid"): record for record in before["apps"] if record.get("gid") is not None}
+    taken = []
     for record in now["apps"]:
-        last = old.get(record.get("gid"), {}) if record.get("gid") is not None else {}
-        cpu_us = record.get("cpu_us", 0) - last.get("cpu_us", 0)
+        last = old.get(record.get("gid"), {})
+        taken.append((record, last, record.get("cpu_us", 0) - last.get("cpu_us", 0)))
+    # The uptime is asked for a moment after the apps: what they took was there to be taken.
+    span_ms = max(1, now["uptime_ms"] - before["uptime_ms"], sum(us for *_, us in taken) / 1000)
+    rows = []
+    for record, last, cpu_us in taken:
         messages = record.get("messages", 0) - last.get("messages", 0)
         row = {key: record.get(key) for key in ("name", "state", "uptime_ms", "messages")}
         row["restarts"] = record.get("restarts", 0)
