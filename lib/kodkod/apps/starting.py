@@ -9,7 +9,7 @@ from kodkod import port
 from kodkod.apps import loader, logs, upkeep
 from kodkod.storage import flash
 
-_RECORDS = const(1024)  # bytes of memory that an app takes beside its code
+_RECORDS = const(3072)  # what an app is for the kernel, and the first that it makes itself
 _ERRAND = const(15360)  # that a host which is in takes to install or remove something
 
 
