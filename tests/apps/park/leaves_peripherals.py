@@ -1,5 +1,5 @@
 # hardware
-# stop after: 40
+# stop after: 200
 # ends: stopped
 import asyncio
 
@@ -24,6 +24,9 @@ machine.Pin(4)._pin._edge()
 
 
 async def main():
-    await asyncio.sleep_ms(30)
+    for _ in range(100):
+        if count > 5:
+            break
+        await asyncio.sleep_ms(1)
     assert count > 5, count
     await asyncio.sleep(1000)
