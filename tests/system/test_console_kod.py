@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,17 @@ def says(talk: Talk, name: str, version: int) -> bool:
     return state == "running" and lines[-1:] == [f"this is version {version}"]
 
 
+@contextmanager
+def beside(talk: Talk, folder: Path, name: str, text: str) -> Iterator[None]:
+    """With one app more, that is installed over the network."""
+    (folder / f"{name}.py").write_text(text)
+    talk.desk.kod("install", name, folder / f"{name}.py")
+    try:
+        yield
+    finally:
+        talk.desk.kod("uninstall", name)
+
+
 def test_an_app_is_installed_seen_called_and_removed(talk: Talk, tmp_path: Path) -> None:
     desk = talk.desk
     (tmp_path / "clock.py").write_text(VERSION.format(1))
@@ -78,12 +90,8 @@ def test_an_app_is_installed_seen_called_and_removed(talk: Talk, tmp_path: Path)
 def test_it_works_beside_an_app_whose_steps_take_longer_than_a_line_is_quiet(
     talk: Talk, tmp_path: Path
 ) -> None:
-    (tmp_path / "busy.py").write_text(BUSY)
-    talk.desk.kod("install", "busy", tmp_path / "busy.py")
-    try:
+    with beside(talk, tmp_path, "busy", BUSY):
         assert "busy" in talk.desk.kod("list", "-d", talk.port).out
-    finally:
-        talk.desk.kod("uninstall", "busy")
 
 
 CHATTY = """
@@ -98,12 +106,8 @@ async def main():
 def test_a_log_that_grows_more_quickly_than_it_is_read_has_an_end(
     talk: Talk, tmp_path: Path
 ) -> None:
-    (tmp_path / "chatty.py").write_text(CHATTY)
-    talk.desk.kod("install", "chatty", tmp_path / "chatty.py")
-    try:
+    with beside(talk, tmp_path, "chatty", CHATTY):
         assert "is soon followed" in talk.desk.kod("logs", "chatty", "-d", talk.port).out
-    finally:
-        talk.desk.kod("uninstall", "chatty")
 
 
 def test_a_run_shows_its_output_and_ends_with_its_code(talk: Talk, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 # What is borrowed is forgotten, but for the services and what they copy with: one for all.
-import os
 import sys
 
+from kernel_lab import ROOT, remove, write
 from kodkod.borrow import borrow
 
 
@@ -29,18 +29,10 @@ def test_what_is_borrowed_is_forgotten_with_all_that_it_loads():
 
 
 def test_what_fails_to_load_leaves_nothing_of_what_it_has_loaded_itself():
-    folder = "/tmp/kodkod-borrow-{}".format(int.from_bytes(os.urandom(4), "little"))
-    files = {
-        "__init__": "",
-        "part": "",
-        "whole": "from halfway import part\nraise MemoryError('says the test')\n",
-    }
-    os.mkdir(folder)
-    os.mkdir(folder + "/halfway")
-    for name in files:
-        with open(folder + "/halfway/" + name + ".py", "w") as file:
-            file.write(files[name])
-    sys.path.insert(0, folder)
+    write(ROOT + "/halfway/__init__.py", "")
+    write(ROOT + "/halfway/part.py", "")
+    write(ROOT + "/halfway/whole.py", "from halfway import part\nraise MemoryError('the test')\n")
+    sys.path.insert(0, ROOT)
     try:
         borrow("halfway.whole")
     except MemoryError:
@@ -49,10 +41,7 @@ def test_what_fails_to_load_leaves_nothing_of_what_it_has_loaded_itself():
         raise AssertionError("it loads")
     finally:
         sys.path.pop(0)
-        for name in files:
-            os.remove(folder + "/halfway/" + name + ".py")
-        os.rmdir(folder + "/halfway")
-        os.rmdir(folder)
+        remove(ROOT)
     assert not [name for name in sys.modules if name.startswith("halfway")]
 
 

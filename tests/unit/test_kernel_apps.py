@@ -28,6 +28,12 @@ from kodkod.services import ServiceProvider, ServiceSelector, registry
 from kodkod.system.log import piece
 
 
+async def long_steps(ms):
+    while True:
+        time.sleep_ms(ms)
+        await asyncio.sleep(0)
+
+
 async def forever():
     while True:
         await asyncio.sleep_ms(1000)
@@ -840,13 +846,8 @@ async def test_the_time_for_finally_blocks_is_not_used_up_by_other_apps(kernel):
                 await asyncio.sleep_ms(1)
                 told.append(number)
 
-    async def long_steps():
-        while True:
-            time.sleep_ms(40)
-            await asyncio.sleep(0)
-
     app = started(kernel, saves, name="saves")
-    busy = started(kernel, long_steps, name="busy")
+    busy = started(kernel, long_steps, 40, name="busy")
     await asyncio.sleep_ms(0)
     await app.stop(grace_ms=100)
     assert told == [0, 1, 2, 3, 4, 5]
@@ -862,13 +863,8 @@ async def test_who_never_ends_is_not_waited_for_any_longer_beside_busy_apps(kern
             except asyncio.CancelledError:
                 pass
 
-    async def long_steps():
-        while True:
-            time.sleep_ms(20)
-            await asyncio.sleep(0)
-
     app = started(kernel, stays, name="stays")
-    busy = started(kernel, long_steps, name="busy")
+    busy = started(kernel, long_steps, 20, name="busy")
     await asyncio.sleep_ms(0)
     await app.stop(grace_ms=20)
     assert "not ended after 20 ms: by force" in log("stays")

@@ -9,7 +9,8 @@ from kodkod import port
 from kodkod.apps import loader, logs, upkeep
 from kodkod.storage import flash
 
-_RECORDS = const(3072)  # what an app is for the kernel, and the first that it makes itself
+# Bytes beside an app's code: what the kernel keeps of it, and the first objects of its own.
+_RECORDS = const(3072)
 _ERRAND = const(15360)  # that a host which is in takes to install or remove something
 
 

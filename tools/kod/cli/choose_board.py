@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from kod.cli.device_options import may_ask
 from kod.cli.output import Output
 from kod.errors import BadInput, UserError
 from kod.flash import boards, firmware
@@ -63,7 +64,7 @@ def choose_board(args: argparse.Namespace, chip: str | None, out: Output) -> Boa
     if args.firmware:
         return choices[0]  # the file says the rest
     named = [board for board in choices if board.default]
-    if len(choices) > 1 and sys.stdin.isatty() and sys.stderr.isatty():
+    if len(choices) > 1 and may_ask():
         return _ask(choices)
     out.note(f"board {named[0].name}; another one: --board")
     return named[0]

@@ -67,7 +67,7 @@ def wifi_of(args: argparse.Namespace, ask: bool) -> list[list[str]] | None:
     if args.no_wifi:
         return []
     ssid = args.wifi_ssid or os.environ.get("KOD_WIFI_SSID")
-    if not ssid and _may_ask() and ask:
+    if not ssid and may_ask() and ask:
         print("Wi-Fi network (SSID; empty: none): ", end="", file=sys.stderr, flush=True)
         ssid = sys.stdin.readline().strip()
     if not ssid:
@@ -84,7 +84,7 @@ def password_of(ssid: str, given: str | None, is_open: bool, prefix: str = "") -
     if password is None:
         password = os.environ.get("KOD_WIFI_PASSWORD")
     if password is None:
-        if not _may_ask():
+        if not may_ask():
             raise BadInput(
                 f"the password of '{ssid}' is missing: --{prefix}password, or --{prefix}open when "
                 "the network has none"
@@ -97,7 +97,8 @@ def password_of(ssid: str, given: str | None, is_open: bool, prefix: str = "") -
     return password
 
 
-def _may_ask() -> bool:
+def may_ask() -> bool:
+    """Whether a person is there to answer."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
@@ -126,7 +127,7 @@ def choose_port(args: argparse.Namespace, out: Output) -> str:
     """The port to use; asks when there is a real choice and a terminal."""
     from kod.flash import ports
 
-    if not args.port and sys.stdin.isatty() and sys.stderr.isatty():
+    if not args.port and may_ask():
         found = ports.likely_ports()
         if len(found) > 1 and not ports.chosen():
             for number, one in enumerate(found, 1):
