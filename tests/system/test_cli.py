@@ -25,6 +25,13 @@ async def main(*args):
         n += 1
         await asyncio.sleep(0.05)
 """
+LONG_STEPS = """
+import asyncio, time
+async def main():
+    while True:
+        time.sleep(1.7)
+        await asyncio.sleep(0)
+"""
 ONCE = "print('hello from', __name__)\n"
 CRASH = """
 def inner():
@@ -365,6 +372,14 @@ def test_no_text_of_an_app_keeps_people_from_reading_what_there_is(
     assert "?? as json.loads gives one" in bench.kod("logs").out
     assert 'File "text.py", line 3' in bench.kod("info", "text").out
     bench.kod("uninstall", "text")
+
+
+def test_an_app_with_steps_that_are_just_not_too_long_can_be_seen_and_stopped(
+    bench: SimulatedDevice, app: App
+) -> None:
+    bench.kod("install", "busy", app("busy", LONG_STEPS))
+    assert "busy" in bench.kod("list").out
+    assert "stopped" in bench.kod("stop", "busy").err
 
 
 def test_a_new_version_that_fails_gives_way_to_the_old_one(

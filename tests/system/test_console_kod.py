@@ -26,7 +26,7 @@ import asyncio, time
 async def main():
     while True:
         start = time.ticks_ms()
-        while time.ticks_diff(time.ticks_ms(), start) < 120:
+        while time.ticks_diff(time.ticks_ms(), start) < {}:
             pass
         await asyncio.sleep(0)
 """
@@ -87,11 +87,14 @@ def test_an_app_is_installed_seen_called_and_removed(talk: Talk, tmp_path: Path)
     assert "clock" not in desk.kod("list", "-d", talk.port).out
 
 
-def test_it_works_beside_an_app_whose_steps_take_longer_than_a_line_is_quiet(
-    talk: Talk, tmp_path: Path
+# Longer than a line is quiet between frames, and nearly as long as a step may be.
+@pytest.mark.parametrize("ms", [120, 1700])
+def test_an_app_with_long_steps_can_be_seen_and_stopped(
+    talk: Talk, tmp_path: Path, ms: int
 ) -> None:
-    with beside(talk, tmp_path, "busy", BUSY):
+    with beside(talk, tmp_path, "busy", BUSY.format(ms)):
         assert "busy" in talk.desk.kod("list", "-d", talk.port).out
+        assert "stopped" in talk.desk.kod("stop", "busy", "-d", talk.port).err
 
 
 CHATTY = """

@@ -872,6 +872,49 @@ async def test_who_never_ends_is_not_waited_for_any_longer_beside_busy_apps(kern
 
 
 @kernel_test
+async def test_beside_long_steps_others_make_many_of_theirs(kernel):
+    told = []
+
+    async def quick():
+        for _ in range(40):
+            await asyncio.sleep_ms(0)
+            told.append("quick")
+
+    async def slow(name):
+        while True:
+            time.sleep_ms(80)
+            told.append(name)
+            await asyncio.sleep_ms(0)
+
+    apps = [started(kernel, slow, name, name=name) for name in ("one", "two")]
+    await started(kernel, quick).wait()
+    between = told[told.index("quick") :]
+    assert len(between) < 60, between  # not one of each in turn: 40 and 80
+    # And each of those goes on.
+    before = told.count("one"), told.count("two")
+    while told.count("one") < before[0] + 2 or told.count("two") < before[1] + 2:
+        await asyncio.sleep_ms(10)
+    for app in apps:
+        await app.stop()
+
+
+@kernel_test
+async def test_who_made_one_long_step_is_soon_treated_as_the_others(kernel):
+    async def once():
+        time.sleep_ms(80)
+        await forever()
+
+    app = started(kernel, once, name="once")
+    slow = started(kernel, long_steps, 60, name="slow")
+    while not app.turns:
+        await asyncio.sleep_ms(1)
+    while app.turns:
+        await asyncio.sleep_ms(1)
+    await slow.stop()
+    await app.stop()
+
+
+@kernel_test
 async def test_the_public_names_can_be_imported_all_at_once(kernel):
     text = "from kodkod import *\nfrom kodkod.services import *\nspawn, ServiceResourceProxy\n"
     await ended(from_files(kernel, "all", {"main.py": text}), "ended", 0)

@@ -4,12 +4,20 @@
 from asyncio import CancelledError, core
 from time import ticks_add, ticks_diff, ticks_ms, ticks_us
 
+from micropython import const
+
 from kodkod.apps import logs, upkeep
 from kodkod.apps.app import App
 from kodkod.apps.ending import Ending, unqueue
 from kodkod.errors import ServiceClosed
 
 _QUIET = (CancelledError, StopIteration)
+# After a step longer than this a quarter of its time is for those who take less. So they, and a
+# host that wants to stop the app, get on beside steps of any length.
+_LONG_US = const(50000)
+_REST_MS = const(250)  # at most
+_TURNS = const(3)  # long steps, its own and others', after which an app has its turn in any case
+_HELD_MS = const(1)  # without memory: until it is looked again
 
 
 def _apply(function, args, _1, _2):
@@ -47,6 +55,7 @@ class Scheduler(Ending):
         self.error = None  # what the last step raised, until it is dealt with
         self.judged = None  # the app whose exception is being looked at
         self.short = False  # of memory: apps wait
+        self.rests = None  # ticks_ms: until then those wait whose steps are long
         self.served = False  # an app has used a service, since the boot
         self.upkeep = None  # the task that sees to it
         self.supervisor = None  # on a device that has installed apps
@@ -226,7 +235,7 @@ class Scheduler(Ending):
             if streams:
                 io.wait_io_event(0)
             task = queue.pop()
-            if self.short and upkeep.hold(self, task):
+            if (self.short or self.rests is not None) and self._held(task):
                 continue
             core.cur_task = task
             coro, app = task.coro
@@ -252,9 +261,42 @@ class Scheduler(Ending):
             self.current = None
             settled[guard.fired + self.back]()
             now = ticks_us()
-            app.cpu_us += ticks_diff(now, self.began)
+            took = ticks_diff(now, self.began)
+            app.cpu_us += took
+            if took > _LONG_US:
+                self._took_long(app, took)
             if task.data is not None:
                 _untie(task)
+
+    def _took_long(self, app, took):
+        # A step of `app`, `took` us of it.
+        if not upkeep.is_app(self, app):
+            return
+        for other in self.apps:
+            if other.turns:
+                other.turns -= 1
+        app.turns = _TURNS
+        self.rests = ticks_add(ticks_ms(), min(took // 4000, _REST_MS))
+
+    def _held(self, task):
+        # Whether `task` is to wait though it is its turn; it is queued again.
+        app = task.coro[1]
+        if app.verdict or not upkeep.is_app(self, app):
+            return False
+        now = ticks_ms()
+        if self.short:
+            until = ticks_add(now, _HELD_MS)
+        else:
+            until = self.rests
+            if ticks_diff(until, now) <= 0:
+                self.rests = None
+                app.turns = 0
+            if not app.turns:
+                return False
+        data = task.data
+        core._task_queue.push(task, until)
+        task.data = data
+        return True
 
     def _finished(self):
         # The step's task ended with `error`: tell who awaits it, or else fail its app.

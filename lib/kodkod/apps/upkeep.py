@@ -3,7 +3,6 @@
 
 import asyncio
 import gc
-from time import ticks_add, ticks_ms
 
 from micropython import const
 
@@ -20,7 +19,6 @@ LOW = 8192  # bytes; with less than this free, the newest app is stopped
 _LINK = const(9216)
 _SERVICES = const(11264)  # which it needs, where no app has loaded them
 _GRACE_MS = const(100)  # for its `finally` blocks: the others wait for it
-_HELD_MS = const(1)  # after which the others look again
 
 _reserve = None
 _feed = None  # the watchdog, once it was started
@@ -86,19 +84,9 @@ def give_back(kernel):
         wake(kernel.upkeep)
 
 
-def _is_app(kernel, app):
+def is_app(kernel, app):
+    """Whether it is no part of the device itself."""
     return app is not kernel.system and ":" not in app.name  # that is somebody's link
-
-
-def hold(kernel, task):
-    """Whether `task`, whose step it is, is to wait until there is memory; it is queued again."""
-    app = task.coro[1]
-    if app.verdict or not _is_app(kernel, app):
-        return False
-    data = task.data
-    asyncio.core._task_queue.push(task, ticks_add(ticks_ms(), _HELD_MS))
-    task.data = data
-    return True
 
 
 def _free():
@@ -131,7 +119,7 @@ def _drop_newest(kernel):
     n = len(apps)
     while n > 1:
         n -= 1
-        if apps[n].main is not None and _is_app(kernel, apps[n]):
+        if apps[n].main is not None and is_app(kernel, apps[n]):
             kernel.drop(apps[n])
             return
     port.reset_now()  # nobody is left whom that would disturb
@@ -139,7 +127,7 @@ def _drop_newest(kernel):
 
 async def _relieve(kernel):
     while True:
-        apps = [app for app in kernel.apps if _is_app(kernel, app)]
+        apps = [app for app in kernel.apps if is_app(kernel, app)]
         dropped = [app for app in apps if app.main is None]
         if (_enough(kernel) and not dropped) or not apps:
             break
