@@ -502,6 +502,14 @@ def test_a_reset_starts_the_installed_apps_again(bench: SimulatedDevice, app: Ap
     assert bench.kod("info", "--json").json()["boot_reason"] == "reset"
 
 
+@pytest.mark.parametrize("way", ["name", "console"])
+def test_a_reset_is_answered_before_it_comes(bench: SimulatedDevice, way: str) -> None:
+    process = bench.run_json["device_pid"]
+    with Device.find(bench.run_json.get(way, bench.settings["name"])) as device:
+        device.open("kodkod/device").call("reset", [])  # a line that is lost is an exception
+    until(lambda: bench.run_json["device_pid"] != process)
+
+
 def test_a_device_that_comes_up_between_two_looks_at_it_is_reached(
     bench: SimulatedDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,7 +67,7 @@ def runaway(app, exc, caught=False):
         text += " in" + places[-1].replace('  File "', " ").replace('"', "")
     if caught:
         text += ", and it caught the interrupt: catch Exception, not everything"
-    frames.append(text + ": await asyncio.sleep(0) in its loops")
+    frames.append(text + ": await asyncio.sleep(0) in its loops, or a longer --limit")
     return "\n".join(frames)
 
 

@@ -1,5 +1,6 @@
 # The service `kodkod/device`: what the device is, its clock, its restart.
 
+import asyncio
 import gc
 import sys
 
@@ -15,6 +16,8 @@ from kodkod.system import settings as files
 VERSION = "0.1.0"
 
 _PAGE = const(4)  # entries of about 180 bytes: the heap may have no larger piece left
+_TURNS = const(5)  # of the loop, in which a host gets its answer before the restart
+_TURN_MS = const(20)
 
 
 class Methods:
@@ -84,6 +87,8 @@ class Methods:
         self.kernel.task(self.kernel.system, self._reset(host))
 
     async def _reset(self, host):
+        for _ in range(_TURNS if host else 0):
+            await asyncio.sleep_ms(_TURN_MS)
         await self.kernel.stop_all()
         if host:  # what a person asked for is no failed boot, what an app asks for may be
             borrow("kodkod.apps.boots").lasted()
