@@ -14,9 +14,8 @@ from kodkod.errors import ServiceClosed
 _QUIET = (CancelledError, StopIteration)
 # After a step longer than this a quarter of its time is for those who take less. So they, and a
 # host that wants to stop the app, get on beside steps of any length.
-_LONG_US = const(50000)
+_LONG_US = const(20000)
 _REST_MS = const(250)  # at most
-_TURNS = const(3)  # long steps, its own and others', after which an app has its turn in any case
 _HELD_MS = const(1)  # without memory: until it is looked again
 
 
@@ -275,7 +274,7 @@ class Scheduler(Ending):
         for other in self.apps:
             if other.turns:
                 other.turns -= 1
-        app.turns = _TURNS
+        app.turns = len(self.apps)  # of all who may go first: then it does, in any case
         self.rests = ticks_add(ticks_ms(), min(took // 4000, _REST_MS))
 
     def _held(self, task):
