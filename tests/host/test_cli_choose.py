@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import link_lab
@@ -206,6 +207,14 @@ def test_a_stranger_at_an_address_is_refused_for_its_missing_key() -> None:
         port = stranger.getsockname()[1]
         with pytest.raises(NotAllowed, match="no key is known here"):
             choose.target(f"127.0.0.1:{port}")
+
+
+def test_of_two_that_have_been_at_an_address_none_is_guessed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        host, port = there.getsockname()
+        know(replace(DESK, host=host, port=port), replace(PORCH, host=host, port=port))
+        with pytest.raises(NotThere, match=r"2 devices have been at 127.*choose with -d NAME"):
+            choose.target(f"{host}:{port}")
 
 
 # --- what is heard

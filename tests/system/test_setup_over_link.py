@@ -89,9 +89,12 @@ def test_it_sends_what_differs_and_apps_and_settings_stay(
     assert "a new library is on trial" in kod("logs", "kodkod", "-d", "roof").out
 
 
-def test_what_is_up_to_date_is_left_alone(device: SimulatedDevice, kod: Run) -> None:
+@pytest.mark.parametrize("device_of", [["-d", "roof"], ["roof"]])
+def test_what_is_up_to_date_is_left_alone(
+    device: SimulatedDevice, kod: Run, device_of: list[str]
+) -> None:
     pid = device.run_json["device_pid"]
-    assert "the library is up to date" in kod("setup", "-d", "roof").err
+    assert "the library is up to date" in kod("setup", *device_of).err
     assert device.run_json["device_pid"] == pid
 
 

@@ -170,15 +170,17 @@ def _at(host: str, port: int) -> config.Known:
     """The device at an address: a known one, or one that says there who it is."""
     hosts = {host, _resolved(host)}
     there = [one for one in config.devices() if one.host in hosts and one.port == port]
-    running = [one for one in there if _may_be_there(one)]
-    if len(running or there) == 1:
-        return (running or there)[0]
+    there = [one for one in there if _may_be_there(one)] or there
+    if len(there) == 1:
+        return there[0]
     heard = discover.probe(host)
     known = config.by_id(heard.id) if heard else None
     if known:
         return replace(known, host=host, port=port)
     if heard is None and not simulated.answers(host, port):
         raise NotThere(f"nothing answers at {host}:{port}")
+    if heard is None and there:
+        return _one_of(there, f"{len(there)} devices have been at {host}:{port}")
     raise NotAllowed(
         f"no key is known here for the device at {host}:{port}; "
         "kod devices add ADDRESS --key KEY tells it"

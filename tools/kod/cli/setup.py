@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of kod setup."""
     add = parser.add_argument
-    add("where", nargs="?", metavar="PORT", help="serial port or URL (default: the only one)")
-    add("-p", "--port", help="the same")
+    what = "serial port or URL (default: the only one), or a known device"
+    add("where", nargs="?", metavar="PORT", help=what)
+    add("-p", "--port", help="serial port or URL")
     add(
         "-d",
         "--device",
@@ -41,7 +42,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from kod.setup_device import Setup, changed
 
     device_options.check(args)
-    args.port = args.port or args.where
+    if args.where in {name for one in config.devices() for name in (one.name, one.id)}:
+        args.device = args.device or args.where
+    else:
+        args.port = args.port or args.where
     if args.device and args.port:
         raise BadInput("-d and a port exclude each other")
     target = choose.target(args.device) if args.device else None
