@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kod import Device
-from kod.build import cache
+from kod import Device, cache
 from simulated_device import Result, SimulatedDevice, in_process, until
 from test_watch import Watch, save_by_rename
 

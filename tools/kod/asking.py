@@ -38,7 +38,7 @@ def build(device: Device, file: Path, **options: Any) -> Image:
 
 
 def _read(key: str) -> dict[str, bool]:
-    from kod.build import cache
+    from kod import cache
 
     try:
         known = json.loads(cache.get(_KIND, key) or b"{}")
@@ -48,6 +48,6 @@ def _read(key: str) -> dict[str, bool]:
 
 
 def _write(key: str, known: dict[str, bool]) -> None:
-    from kod.build import cache
+    from kod import cache
 
     cache.put(_KIND, key, json.dumps(known, sort_keys=True).encode())

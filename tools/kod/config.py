@@ -23,14 +23,12 @@ def home() -> Path:
 
 def cache(kind: str) -> Path:
     """A folder for what can be made again at any time."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kod"
-    folder = base / kind
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kod" / kind
 
 
 def keep(path: Path, data: bytes) -> None:
     """Writes a file of a cache, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

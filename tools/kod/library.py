@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
-from kod import config, micropython, names
+from kod import cache, config, micropython, names
 from kod.errors import UserError
 
 _HERE = Path(__file__).resolve().parent
@@ -66,16 +68,34 @@ def unpacked() -> Path:
         if name.startswith("lib/")
     }
     folder = config.cache("unpacked") / digest(contents)[:16]
-    if folder.is_dir():
+    if all(_is_kept(folder / name, data) for name, data in contents.items()):
         return folder
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        for name, data in contents.items():
-            path = Path(temporary, "lib", name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-        with contextlib.suppress(OSError):  # another kod was quicker
-            os.rename(Path(temporary, "lib"), folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            _unpack(contents, Path(temporary, "lib"))
+            with contextlib.suppress(OSError):  # another kod was quicker
+                os.rename(Path(temporary, "lib"), folder)
+    except OSError:  # no place to keep it in
+        folder = Path(tempfile.mkdtemp(prefix="kod-library-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        _unpack(contents, folder)
     return folder
+
+
+def _unpack(contents: dict[str, bytes], folder: Path) -> None:
+    for name, data in contents.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def _is_kept(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except OSError:
+        return False
 
 
 def compiled(texts: dict[str, str], renamed: bool = True) -> dict[str, bytes]:
@@ -92,15 +112,12 @@ def compiled(texts: dict[str, str], renamed: bool = True) -> dict[str, bytes]:
     for path in [path for path in texts if path[:7] == "kodkod/" and path.endswith(".py")]:
         name = path[:-3] + ".mpy"
         kept = place / name.replace("/", "-")
-        try:
-            found["lib/" + name] = kept.read_bytes()
-        except OSError:
+        data = cache.read(kept)
+        if data is None:
             given = given or names.Names(texts) if renamed else None
             data = _compile(program, path, given.compiled_from(path) if given else texts[path])
-            found["lib/" + name] = data
-            with contextlib.suppress(OSError):  # a cache that cannot be written is no failure
-                place.mkdir(exist_ok=True)
-                config.keep(kept, data)
+            cache.write(kept, data)
+        found["lib/" + name] = data
     return found
 
 

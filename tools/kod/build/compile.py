@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from kod import cache
 from kod.micropython import mpy_cross
 
-from . import cache
 from .errors import BuildError
 from .source import Source
 

@@ -13,7 +13,8 @@ import tempfile
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from . import cache
+from kod import cache
+
 from .errors import BuildError
 from .image import check_name
 from .project import Project

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 from kod import config
@@ -22,26 +22,31 @@ def folder(kind: str) -> Path:
 
 def get(kind: str, key: str) -> bytes | None:
     """The data kept under `key` (hex), or None."""
+    return read(_path(kind, key))
+
+
+def put(kind: str, key: str, data: bytes) -> None:
+    """Keeps `data`; a cache that cannot be written is no reason to fail."""
+    path = _path(kind, key)
+    with contextlib.suppress(OSError):
+        _make_room(path.parent)
+    write(path, data)
+
+
+def read(path: Path) -> bytes | None:
+    """What `write` wrote there, or None when it is not there or damaged."""
     try:
-        kept = _path(kind, key).read_bytes()
+        kept = path.read_bytes()
     except OSError:
         return None
     data = kept[32:]
     return data if hashlib.sha256(data).digest() == kept[:32] else None
 
 
-def put(kind: str, key: str, data: bytes) -> None:
-    """Keeps `data`; a cache that cannot be written is no reason to fail."""
-    path = _path(kind, key)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _make_room(path.parent)
-        handle, temporary = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(data).digest() + data)
-        os.replace(temporary, path)
-    except OSError:
-        return
+def write(path: Path, data: bytes) -> None:
+    """Keeps `data` there, if that can be written."""
+    with contextlib.suppress(OSError):
+        config.keep(path, hashlib.sha256(data).digest() + data)
 
 
 def _path(kind: str, key: str) -> Path:
