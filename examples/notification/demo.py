@@ -76,4 +76,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # whoever read it has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

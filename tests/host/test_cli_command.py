@@ -71,6 +71,13 @@ def test_every_verb_has_help_and_json(capsys: pytest.CaptureFixture[str], verb: 
         (["install", "x", "y.py", "-D", "=1"], "kod: install: argument -D/--define: '=1' has no"),
         (["simulate", "--port", "70000"], "kod: simulate: argument --port: '70000' is no port"),
         (["simulate", "--heap", "lots"], "kod: simulate: argument --heap: 'lots' is no size"),
+        (
+            ["run", "x.py", "-d", "host", "--heap", "0"],
+            "kod: run: argument --heap: '0' is no size",
+        ),
+        (["run", "x.py", "--heap", "1m"], "kod: --heap is for -d host"),
+        (["run", "x.py", "-d", "host", "-d", "a"], "kod: 'host' is this computer: it goes with"),
+        (["watch", "x.py", "-d", "host", "--all"], "kod: 'host' is this computer: it goes with"),
         (["list", "--all", "-d", "x"], "kod: --all and -d exclude each other"),
         (["list", "-d", "host"], "kod: this works on a device; 'host' is for kod run"),
         (["devices", "add", "1.2.3.4", "--key", "00"], "kod: --key is missing or is not 32 hex"),

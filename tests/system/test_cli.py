@@ -536,6 +536,44 @@ def test_run_on_this_computer_passes_arguments_and_exit_code(
     assert done.out == "('a', '-b')\n"
 
 
+def test_run_on_this_computer_has_the_settings_that_it_has_on_a_device(
+    bench: SimulatedDevice, app: App
+) -> None:
+    program = app(
+        "shows", "import kodkod\ndef main(*args):\n    print(sorted(kodkod.defines), args)\n"
+    )
+    toml = program.with_name("kodkod.toml")
+    toml.write_text('[settings]\ndefines = {pin = 4}\nargs = ["q"]\n')
+    try:
+        for place in ([], ["-d", "host"]):
+            assert bench.kod("run", *place, program).out == "['pin'] ('q',)\n"
+            words = bench.kod("run", *place, "-D", "a=1", program, "x" * 300).out
+            assert words == f"['a', 'pin'] ('{'x' * 300}',)\n"
+    finally:
+        toml.unlink()
+    said = bench.kod("run", "-d", "host", "--json", program).json()
+    assert (said["text"], said["level"]) == ("[] ()", 1)
+    ticker = app("ticker", TICKER)
+    assert (
+        "its timeout has passed" in bench.kod("run", "-d", "host", "--timeout", "0.1", ticker).out
+    )
+    endless = app("endless", "while True: pass\n")
+    run = bench.kod("run", "-d", "host", "--limit", "120ms", endless, code=1)
+    assert "no pause for 120 ms" in run.out
+
+
+@pytest.mark.parametrize("verb", ["run", "watch"])
+@pytest.mark.parametrize("place", [(), ("-d", "host")], ids=["device", "host"])
+def test_when_its_reader_leaves_it_ends_quietly(
+    bench: SimulatedDevice, app: App, verb: str, place: tuple[str, ...]
+) -> None:
+    with bench.popen(verb, *place, str(app("ticker", TICKER))) as running:
+        assert running.stdout.readline() == "tick 0\n"
+        running.stdout.close()
+        assert running.wait(20) == 0
+        assert "Traceback" not in running.stderr.read()
+
+
 def test_run_on_this_computer_stops_gracefully_with_ctrl_c(
     bench: SimulatedDevice, app: App
 ) -> None:

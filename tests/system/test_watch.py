@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import queue
 import re
@@ -219,6 +220,17 @@ def test_it_watches_on_this_computer_too(
     (project / "part.py").write_text("NAME = 'second'\n")
     running.sees("main one second x")
     assert running.end() == 130
+
+
+def test_on_this_computer_it_has_its_options_and_says_json(
+    bench: SimulatedDevice, watch: Callable[..., Watch], project: Path
+) -> None:
+    (project / "prog.py").write_text("import kodkod\nprint(kodkod.defines)\n")
+    running = watch("-d", "host", "--json", "-D", 'a="5"', project / "prog.py")
+    assert json.loads(running.sees("event"))["event"] == "running"
+    assert json.loads(running.sees("event"))["text"] == "{'a': '5'}"
+    (project / "prog.py").write_text("print(1 +\n")
+    running.says(r"^kod: .*prog\.py:1: (?!.*goes on)")  # it has ended, and does not
 
 
 def test_a_save_during_a_build_counts(project: Path) -> None:

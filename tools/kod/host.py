@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -29,10 +30,13 @@ def build(file: Path, **options: Any) -> Image:
     return build_image(file, builtins=STOCK | _UNIX, **options)
 
 
-def run(image: Image, arguments: list[str], heap: str | None = None) -> int:
+def run(
+    image: Image, settings: dict[str, Any], heap: str | None = None, as_json: bool = False
+) -> int:
     """Runs an app and returns its exit code; Ctrl-C stops it, and what it spawned, gracefully.
 
-    It runs from its image, so that it sees here what it would see on a device.
+    It runs from its image and with its settings, so that it sees here what it would see on a
+    device. With `as_json` its lines are JSON.
     """
     library_folder = library.unpacked()
     command = micropython.command()
@@ -40,12 +44,13 @@ def run(image: Image, arguments: list[str], heap: str | None = None) -> int:
         command += ["-X", f"heapsize={heap}"]
     with tempfile.TemporaryDirectory(prefix="kod-run-") as folder:
         for name, data in image.files.items():
-            path = Path(folder, name)
+            path = Path(folder, "app", name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
+        # In a file: the unix port takes arguments of 255 bytes.
+        Path(folder, "run.json").write_text(json.dumps([image.manifest, settings, as_json]))
         command += ["-m", "kodkod.port.run_host", str(library_folder), folder]
-        kind = "script" if image.manifest.get("script") else "module"
-        return _wait([*command, image.manifest["entry"], kind, *arguments], library_folder)
+        return _wait(command, library_folder)
 
 
 def _wait(command: list[str], folder: Path) -> int:

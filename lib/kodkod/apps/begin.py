@@ -50,16 +50,18 @@ def stop():
     loader.kernel = None
 
 
-def run(app, coro):
-    """Run the kernel with `coro` as main of `app`, until every app has ended; its exit code."""
+def run(app, coro, show=None):
+    """Run the kernel with `coro` as main of `app`, until every app has ended; its exit code.
+    Each line of their logs is given to `show`, or printed."""
     kernel = app.kernel
-    logs.followers.append(_show)
+    show = show or _show
+    logs.followers.append(show)
     try:
         kernel.on_idle = lambda: setattr(kernel, "ending", app.code)
         kernel.start(app, coro)
         return kernel.run()
     finally:
-        logs.followers.remove(_show)
+        logs.followers.remove(show)
         stop()
 
 

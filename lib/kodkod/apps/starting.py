@@ -70,21 +70,25 @@ def prepare(supervisor, app, image, settings):
     """Make `app` an instance of the stored `image`, with its main task."""
     app.image = image
     store = supervisor.store.open()
-    manifest = store.manifest(image)
+    coro = made_of(app, store.path(image), store.manifest(image), settings)
+    app.data = "{}/data/{}".format(port.ROOT, app.name)
+    supervisor.kernel.start(app, coro)
+
+
+def made_of(app, folder, manifest, settings):
+    """`app` gets what its image and its settings say; returns the coroutine of its main task."""
     chosen = dict(manifest.get("settings") or {})
     defines = chosen.get("defines") or {}
     chosen.update(settings)
     defines.update(settings.get("defines") or {})
-    assign(app, store.path(image))
-    app.data = "{}/data/{}".format(port.ROOT, app.name)
+    assign(app, folder)
     app.defines = defines
     app.permissions = manifest.get("permissions")
     limit = chosen.get("limit_ms")
     if limit is not None:
         app.limit = limit
     args = chosen.get("args") or ()
-    coro = loader.main(app, manifest["entry"], args, manifest.get("script"))
-    supervisor.kernel.start(app, coro)
+    return loader.main(app, manifest["entry"], args, manifest.get("script"))
 
 
 def assign(app, folder):

@@ -1,20 +1,20 @@
 # `kod run -d host`: one app on this computer, under the kernel of the device.
-# Arguments: the library's folder, the app's folder, its entry, whether that is a "script" or a
-# "module", the app's own arguments.
+# Arguments: the library's folder, and one with the app's files in `app` and, in `run.json`, its
+# manifest, its settings, and whether its lines are to be JSON.
 
+import asyncio
+import json
 import os
 import sys
 
 sys.path.insert(0, sys.argv[1])
 
-from kodkod.apps import begin, loader, starting
+from kodkod.apps import begin, logs, starting
 
 
 async def _watch_stdin(kernel):
     # The host asks for an end with a Ctrl-C byte, or by going away. A signal could strike
     # the kernel anywhere.
-    import asyncio
-
     while True:
         byte = await asyncio.StreamReader(sys.stdin.buffer).read(1)
         if byte in (b"", b"\x03"):
@@ -24,16 +24,37 @@ async def _watch_stdin(kernel):
             return
 
 
+async def _time_out(app, delay):
+    await asyncio.sleep_ms(delay)
+    logs.write(app, logs.WARNING, "stopped: its timeout has passed")
+    app.kernel.end(app, "stopped", 0)
+
+
 def main():
     """Run the app; returns its exit code."""
-    folder, entry, kind = sys.argv[2:5]
+    folder = sys.argv[2]
+    with open(folder + "/run.json") as file:
+        manifest, settings, as_json = json.load(file)
     kernel = begin.start()
-    app = kernel.app(entry)
-    starting.assign(app, folder)
+    app = kernel.app(manifest["entry"])
+    coro = starting.made_of(app, folder + "/app", manifest, settings)
     app.data = os.getcwd()
     if os.getenv("KODKOD_STDIN"):
         kernel.task(kernel.system, _watch_stdin(kernel))
-    return begin.run(app, loader.main(app, entry, sys.argv[5:], kind == "script"))
+    timeout = settings.get("timeout_ms")
+    if timeout:
+        kernel.task(app, _time_out(app, timeout), True)
+
+    def show(line):
+        text = line[4]
+        if as_json:
+            text = json.dumps({"ms": line[1], "level": line[2], "text": text})
+        try:
+            logs.native(text)
+        except OSError:  # whoever read it has left
+            kernel.ending = 0
+
+    return begin.run(app, coro, show)
 
 
 sys.exit(main())

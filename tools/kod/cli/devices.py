@@ -50,6 +50,15 @@ def one(args: argparse.Namespace) -> Device:
     return Device.connect(targets[0])
 
 
+def on_host(args: argparse.Namespace) -> bool:
+    """Whether -d names this computer, for what needs no device."""
+    if "host" not in args.device:
+        return False
+    if args.all or set(args.device) != {"host"}:
+        raise BadInput("'host' is this computer: it goes with no other -d, and not with --all")
+    return True
+
+
 def _devices_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("what", nargs="?", choices=("add", "use", "forget"), help="add a device by its address,")

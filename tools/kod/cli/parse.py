@@ -100,6 +100,13 @@ def duration_ms(text: str) -> int:
     return round(sum(float(number) * _UNITS[unit] for number, unit in parts))
 
 
+def heap_size(text: str) -> str:
+    """A size as MicroPython's heapsize= takes it."""
+    if not re.fullmatch(r"0*[1-9][0-9]*[km]?", text.lower()):
+        raise argparse.ArgumentTypeError(f"'{text}' is no size like 160k or 2m")
+    return text.lower()
+
+
 def define(text: str) -> tuple[str, object]:
     """`key=value` with the value read as JSON when it is JSON; `key` alone is true."""
     import json

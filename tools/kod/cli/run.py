@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from kod.cli.build import add_build, built, prepared
-from kod.cli.devices import one
+from kod.cli.devices import on_host, one
 from kod.cli.output import Output, paint
-from kod.cli.parse import add_device
+from kod.cli.parse import add_device, heap_size
 from kod.cli.settings import define_option, limits, settings_of
 from kod.errors import BadInput, Unreachable
 
@@ -22,21 +22,23 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     define_option(parser)
     add_build(parser)
     add("--detach", action="store_true", help="leave it running and return")
-    add("--heap", help="size of the heap with -d host, as 160k or 2m")
+    add("--heap", type=heap_size, help="size of the heap with -d host, as 160k or 2m")
     add_device(parser)
 
 
 def _run(args: argparse.Namespace, out: Output) -> int:
-    if args.device == ["host"]:
+    settings = settings_of(args)
+    if args.args:
+        settings["args"] = args.args
+    if on_host(args):
         from kod import host
 
         if args.detach:
             raise BadInput("--detach is for devices")
-        return host.run(built(args, out, host.build), args.args, args.heap)
+        return host.run(built(args, out, host.build), settings, args.heap, out.as_json)
+    if args.heap:
+        raise BadInput("--heap is for -d host: a device has the heap that it has")
     image_for = prepared(args, out)
-    settings = settings_of(args)
-    if args.args:
-        settings["args"] = args.args
     if args.detach:
         settings["detach"] = True
     with one(args) as device:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kod.cli.output import Output, paint
+from kod.cli.parse import heap_size
 from kod.errors import NotThere
 
 
@@ -19,7 +20,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     add("--name", help="its name (default: the one on the flash, or sim)")
     add("--folder", type=Path, help="the folder that is its flash (default: one of kod's own)")
     add("--port", type=_port, default=0, help="TCP port on 127.0.0.1; 0 takes a free one")
-    add("--heap", type=_heap, help="size of its heap, as 160k or 2m")
+    add("--heap", type=heap_size, help="size of its heap, as 160k or 2m")
     add(
         "--baud",
         type=int,
@@ -34,13 +35,6 @@ def _port(text: str) -> int:
     if not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"'{text}' is no port; 0 to 65535")
     return int(text)
-
-
-def _heap(text: str) -> str:
-    digits = text.lower().rstrip("km")
-    if not digits.isdigit() or len(text) - len(digits) > 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is no size like 160k or 2m")
-    return text.lower()
 
 
 def _simulate(args: argparse.Namespace, out: Output) -> int:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
+import select
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kod.cli.build import add_build, built
-from kod.cli.devices import one
+from kod.cli.devices import on_host, one
 from kod.cli.output import Output, paint
 from kod.cli.parse import add_device, app_name
 from kod.cli.settings import define_option, limits, settings_of
-from kod.errors import BadInput, exit_code
+from kod.errors import BadInput, UserError, exit_code
 from kod.watching import PAUSE_S, Files
 
 if TYPE_CHECKING:
@@ -45,10 +48,10 @@ def _watch(args: argparse.Namespace, out: Output) -> int:
     settings = settings_of(args)
     if args.args:
         settings["args"] = args.args
-    if args.device == ["host"]:
+    if on_host(args):
         if args.install:
             raise BadInput("--install is for devices")
-        _follow(args, out, OnHost(args))
+        _follow(args, out, OnHost(args.file.stem, settings, out))
         return 0
     with one(args) as device:
         place = (
@@ -68,6 +71,9 @@ class Place(Protocol):
 
     def load(self, image: Image) -> None:
         """Replaces what runs by `image`."""
+
+    def runs(self) -> bool:
+        """Whether what was loaded last has not ended."""
 
     def lost(self) -> bool:
         """Whether the link is gone, and with it what ran."""
@@ -101,11 +107,21 @@ def _follow(args: argparse.Namespace, out: Output, place: Place) -> None:
                     raise
                 if str(error) != complaint:
                     complaint = str(error)
-                    _complain(error, loaded is not None, out)
+                    _complain(error, loaded is not None and place.runs(), out)
             while not files.changed() and not place.lost():
                 time.sleep(PAUSE_S)
+                _check_reader()
     finally:
         place.stop()
+
+
+def _check_reader() -> None:
+    """BrokenPipeError when nobody reads the output any more, whoever writes it."""
+    if hasattr(select, "poll"):  # not on Windows
+        poller = select.poll()
+        poller.register(sys.stdout.fileno(), 0)
+        if any(event & select.POLLERR for _, event in poller.poll(0)):
+            raise BrokenPipeError
 
 
 def _say(
@@ -153,11 +169,14 @@ class Running:
     def _show(self, run: Run) -> None:
         from kod.link import LinkLost
 
-        with contextlib.suppress(LinkLost):
+        with contextlib.suppress(LinkLost, BrokenPipeError):
             for ms, level, line in run.lines():
                 show(self._out, ms, level, line)
         if run.code is not None:
             self._out.note(f"{run.reason} (code {run.code}); the next save runs it again")
+
+    def runs(self) -> bool:
+        return self._run is not None and self._run.code is None
 
     def lost(self) -> bool:
         return self._device.connection.lost is not None
@@ -209,9 +228,16 @@ class Installed:
     def _show(self, since: int) -> None:
         from kod.link import LinkLost
 
-        with contextlib.suppress(LinkLost):
+        with contextlib.suppress(LinkLost, BrokenPipeError):
             for line in self._device.follow(self._name, since):
                 show(self._out, line.ms, line.level, line.text)
+
+    def runs(self) -> bool:
+        from kodkod.errors import KodkodError
+
+        with contextlib.suppress(KodkodError, UserError):
+            return bool(self._device.info(self._name)["state"] == "running")
+        return False
 
     def lost(self) -> bool:
         return self._device.connection.lost is not None
@@ -229,20 +255,40 @@ class OnHost:
 
     where = "on this computer"
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, name: str, settings: dict[str, Any], out: Output) -> None:
         from kod import host
 
         self.build: Build = host.build
-        self._args = args
-        self._child: subprocess.Popen[bytes] | None = None
+        self._name = name
+        self._options = _options(settings)
+        self._out = out
+        self._child: subprocess.Popen[str] | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="kod-watch-")
 
     def load(self, image: Image) -> None:
         self._end()
-        path = Path(self._folder.name, f"{self._args.file.stem}.kod")
+        path = Path(self._folder.name, f"{self._name}.kod")
         path.write_bytes(image.data)
         command = [sys.executable, "-u", "-m", "kod", "run", "-d", "host", str(path)]
-        self._child = subprocess.Popen([*command, "--", *self._args.args], start_new_session=True)
+        if not self._out.as_json:
+            command += self._options
+            self._child = subprocess.Popen(command, start_new_session=True, text=True)
+            return
+        self._child = subprocess.Popen(
+            [*command, "--json", *self._options],
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        threading.Thread(target=self._show, args=(self._child.stdout,), daemon=True).start()
+
+    def _show(self, lines: Iterable[str]) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            for line in lines:
+                self._out.json({"event": "log", **json.loads(line)})
+
+    def runs(self) -> bool:
+        return self._child is not None and self._child.poll() is None
 
     def lost(self) -> bool:
         return False
@@ -262,6 +308,17 @@ class OnHost:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+
+
+def _options(settings: dict[str, Any]) -> list[str]:
+    """The options and arguments of kod run that say the same."""
+    options = []
+    for key, value in settings.get("defines", {}).items():
+        options += ["-D", f"{key}={json.dumps(value)}"]
+    for name in ("timeout", "limit"):
+        if f"{name}_ms" in settings:
+            options += [f"--{name}", f"{settings[f'{name}_ms']}ms"]
+    return [*options, "--", *settings.get("args", [])]
 
 
 def show(out: Output, ms: int, level: int, text: str) -> None:
