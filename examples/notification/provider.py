@@ -23,7 +23,7 @@ class NotificationServiceProvider(ServiceProvider):
                 if connection is not sender:
                     connection.notify(message)
             return None
-        raise UnknownMethod(index)
+        raise UnknownMethod("the service has no method {!r}".format(index))
 
 
 class Connection(ServiceResource):

@@ -308,6 +308,14 @@ def test_a_chosen_port_is_used_when_nobody_says_which(
     assert config.last_used() == "0123456789ab"
 
 
+def test_a_port_may_be_chosen_that_does_not_look_like_a_boards(
+    terminal: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports, "all_ports", lambda: [port("/dev/a"), port("/dev/b")])
+    assert main(["port", "set", terminal[1]]) == 0
+    assert ports.choose(None) == terminal[1]
+
+
 def test_a_url_may_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "all_ports", list)
     assert main(["port", "set", "rfc2217://lab:4000"]) == 0

@@ -356,6 +356,9 @@ def test_the_list_of_boards(said: Said) -> None:
         (["--name", ""], "'' cannot name a device"),
         (["--port", "/"], "/ is no serial port"),
         (["--port", "magic://board"], "no URL that pyserial knows"),
+        (["--port", "rfc2217://host:99999"], "no URL that pyserial knows"),
+        (["--port", "rfc2217://host"], "no URL that pyserial knows"),
+        (["--wifi-open"], "--wifi-open needs --wifi-ssid"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

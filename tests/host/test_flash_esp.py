@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -194,6 +195,14 @@ def test_a_server_that_is_not_there() -> None:
         "rfc2217://127.0.0.1:1 cannot be opened",
         "is the server there running?",
     )
+    assert error.exit_code == LOST
+
+
+def test_a_server_that_hangs_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
+        url = f"rfc2217://127.0.0.1:{server.getsockname()[1]}"
+        error = fails(lambda: esp.detect(esp.Line(url)), Unreachable, url)
     assert error.exit_code == LOST
 
 

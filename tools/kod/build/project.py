@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +88,15 @@ def _settings(said: dict[str, Any], file: Path) -> dict[str, Any]:
             raise BuildError(f"[settings] knows no {key!r}, only {known}", file=str(file))
         if not isinstance(value, kind) or isinstance(value, bool):
             raise BuildError(f"[settings] {key} is a {kind.__name__}", file=str(file))
+        if kind is int and value < 0:
+            raise BuildError(f"[settings] {key} is a time, 0 or more", file=str(file))
     if said.get("restart", "never") not in _RESTART:
         raise BuildError(f"[settings] restart is one of {', '.join(_RESTART)}", file=str(file))
+    if not all(isinstance(name, str) for name in said.get("after", [])):
+        raise BuildError("[settings] after is a list of names of apps", file=str(file))
+    try:
+        json.dumps(said, allow_nan=False)
+    except (TypeError, ValueError):
+        why = "[settings] holds a date, nan or inf, which no image can: write it as a string"
+        raise BuildError(why, file=str(file)) from None
     return said

@@ -58,8 +58,10 @@ def check(args: argparse.Namespace) -> None:
         raise BadInput("--no-wifi and the other --wifi options exclude each other")
     if args.wifi_open and args.wifi_password:
         raise BadInput("--wifi-open and --wifi-password exclude each other")
-    if args.wifi_password and not (args.wifi_ssid or os.environ.get("KOD_WIFI_SSID")):
-        raise BadInput("--wifi-password needs --wifi-ssid")
+    named = args.wifi_ssid or os.environ.get("KOD_WIFI_SSID")
+    if (args.wifi_password or args.wifi_open) and not named:
+        option = "--wifi-password" if args.wifi_password else "--wifi-open"
+        raise BadInput(f"{option} needs --wifi-ssid")
 
 
 def wifi_of(args: argparse.Namespace, ask: bool) -> list[list[str]] | None:

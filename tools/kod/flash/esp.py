@@ -237,6 +237,8 @@ def failure(output: str, line: Line) -> UserError:
     if re.search(r"serial exception|No serial data received|stopped responding|timed out", flat):
         return Unreachable(f"the line to {port} was lost; check the cable and run it again")
     last = re.search(r"fatal error occurred: (.*?)(?:For troubleshooting|$)", flat)
+    if not last and ports.is_url(port):
+        return Unreachable(f"the server at {port} hung up; is the port there free?")
     return UserError(
         f"esptool failed on {port}: {last.group(1).strip() if last else 'no reason given'}",
         detail="" if last else output.strip(),

@@ -64,7 +64,7 @@ def load(
         data, where, state = _from_file(source), source, "given by file"
     firmware = parse(data, where, state)
     if firmware.chip != board.chip:
-        raise UserError(
+        raise BadInput(
             f"{_short(where)} is for {CHIPS[firmware.chip][0]}, the board {board.name} has "
             f"{board.chip_label}; give the firmware of that chip, or another --board"
         )

@@ -8,6 +8,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import serial
 from serial.tools import list_ports
@@ -79,9 +80,12 @@ def probe(port: str) -> UserError | None:
     """Why `port` cannot be used, or None. It is not opened: opening resets many boards."""
     if is_url(port):
         try:
+            parts = urlsplit(port)
+            if parts.scheme in ("rfc2217", "socket") and not (parts.hostname and parts.port):
+                raise ValueError("invalid url")
             serial.serial_for_url(port, do_not_open=True)
         except ValueError as error:
-            return cannot_open(port, str(error))
+            return cannot_open(port, f"invalid url: {error}")
         return None
     if sys.platform == "win32":
         return None
@@ -175,7 +179,7 @@ def choose(wanted: str | None) -> str:
         return wanted
     found = [port.device for port in likely_ports()]
     before = chosen()
-    if before and (before in found or is_url(before)):
+    if before and probe(before) is None:
         return before
     if not found:
         raise NotThere(
