@@ -88,7 +88,7 @@ def _settings(said: dict[str, Any], file: Path) -> dict[str, Any]:
             raise BuildError(f"[settings] knows no {key!r}, only {known}", file=str(file))
         if not isinstance(value, kind) or isinstance(value, bool):
             raise BuildError(f"[settings] {key} is a {kind.__name__}", file=str(file))
-        if kind is int and value < 0:
+        if isinstance(value, int) and value < 0:
             raise BuildError(f"[settings] {key} is a time, 0 or more", file=str(file))
     if said.get("restart", "never") not in _RESTART:
         raise BuildError(f"[settings] restart is one of {', '.join(_RESTART)}", file=str(file))
