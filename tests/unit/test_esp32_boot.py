@@ -21,11 +21,11 @@ PROGRAM = "import network\nprint('app', network.WLAN().active(), network.WLAN().
 
 def installed(name, source):
     id = "{:064x}".format(1)
-    for folder in (ROOT, ROOT + "/apps", ROOT + "/apps/" + id):
+    for folder in (ROOT, ROOT + "/apps", ROOT + "/apps/" + id[:12]):
         os.mkdir(folder)
-    with open(ROOT + "/apps/" + id + "/prog.py", "w") as file:
+    with open(ROOT + "/apps/" + id[:12] + "/prog.py", "w") as file:
         file.write(source)
-    with open(ROOT + "/apps/" + id + "/app.json", "w") as file:
+    with open(ROOT + "/apps/" + id[:12] + "/app.json", "w") as file:
         json.dump({"entry": "prog", "files": {}}, file)
     record = {"id": id, "settings": {}, "state": None, "probation": 0}
     record.update({"previous": None, "previous_settings": None})

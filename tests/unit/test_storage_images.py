@@ -324,7 +324,7 @@ def test_two_uploads_at_once_do_not_mix_even_of_the_same_image():
         store.sweep(set())
         for staging, _ in uploads:
             staging.commit()
-        assert sorted(os.listdir(store.root + "/apps")) == sorted((digest(one), digest(two)))
+        assert sorted(os.listdir(store.root + "/apps")) == sorted((digest(one)[:12], digest(two)[:12]))
         assert whole(store, digest(one)) and whole(store, digest(two))
 
 
@@ -348,8 +348,22 @@ def test_repair_removes_half_images_and_images_nobody_names_but_no_upload_of_now
         with open(store.root + "/apps/notes", "wb"):
             pass
         Store(store.root).repair({kept})
-        assert sorted(os.listdir(store.root + "/apps")) == [kept, "notes"]
+        assert sorted(os.listdir(store.root + "/apps")) == [kept[:12], "notes"]
         assert not store.has(orphan)
+
+
+def test_images_of_a_version_that_used_all_digits_are_found_again():
+    with here() as store:
+        kept, orphan, both = [upload(store, version(n)) for n in (1, 2, 3)]
+        apps = store.root + "/apps/"
+        for id in (kept, orphan):
+            os.rename(apps + id[:12], apps + id)
+        os.mkdir(apps + both)
+        put(store.root, "app", kept)
+        put(store.root, "other", both)
+        Store(store.root).repair({kept, both})
+        assert sorted(os.listdir(apps)) == sorted((kept[:12], both[:12]))
+        assert whole(store, kept) and whole(store, both)
 
 
 def test_a_flash_that_is_full_at_any_call_of_an_upload_leaves_nothing_of_it():

@@ -25,6 +25,10 @@ def remove(path):
         os.remove(path)
 
 
+def image_id(number):
+    return "{:012x}".format(number) + "0" * 52
+
+
 class Lab:
     """A flash with apps, and a supervisor on it in a kernel that runs."""
 
@@ -36,8 +40,8 @@ class Lab:
     def image(self, source):
         """An image in the store whose program is `source`; its id."""
         self.count += 1
-        id = "{:064x}".format(self.count)
-        folder = ROOT + "/apps/" + id
+        id = image_id(self.count)
+        folder = ROOT + "/apps/" + id[:12]
         os.mkdir(folder)
         with open(folder + "/prog.py", "w") as file:
             file.write(source)
@@ -258,7 +262,7 @@ def test_an_app_that_cannot_start_keeps_no_other_from_starting(lab):
     lab.installed("broken", "x = (\n")
     lab.installed("hollow", TICKER)
     lab.installed("sound", TICKER)
-    remove(ROOT + "/apps/{:064x}".format(2))
+    remove(ROOT + "/apps/" + image_id(2)[:12])
 
     async def body(s):
         await until(lambda: s.slot("broken").state != "running")
@@ -337,7 +341,7 @@ def test_an_update_that_ends_with_0_or_says_ready_has_passed(lab):
             await s.part("switch").install(s, "clock", new, {"restart": "never"})
             assert await s.part("trial").judgement(s, s.slot("clock")) == ""
             assert s.slot("clock").record["id"] == new
-            assert [s.store.has("{:064x}".format(n)) for n in range(1, lab.count)] == (
+            assert [s.store.has(image_id(n)) for n in range(1, lab.count)] == (
                 [False] * (lab.count - 1)
             )
 

@@ -79,7 +79,8 @@ def remove_image(store, path):
 
 def sweep(store, needed):
     ids = store.flash.entries(store.root + "/apps")
-    unused = {id for id in ids if len(id) == 64 and id not in needed}
+    needed = [id[:12] for id in needed if id]
+    unused = {id for id in ids if len(id) == 12 and id not in needed}
     if not unused:
         return
     catalog = _catalog(store)
@@ -88,9 +89,10 @@ def sweep(store, needed):
         if not found or not found[0][0]:
             return  # one that cannot be read may name any of them
         # What the flash names is needed, whatever the caller could read of it at its boot.
-        unused -= {found[-1][3]["id"], found[-1][3]["previous"]}
+        record = found[-1][3]
+        unused -= {record["id"][:12], (record["previous"] or "")[:12]}
     for id in unused:
-        remove_image(store, store.path(id))
+        remove_image(store, store.root + "/apps/" + id)
 
 
 def _catalog(store):
@@ -113,8 +115,14 @@ def repair(store, needed):
         if name[0] == "~":
             end_remove(catalog, name[1:])
     for name in flash.entries(root + "/apps"):
+        path = f"{root}/apps/{name}"
         if name[0] == "~":
-            remove_tree(flash, f"{root}/apps/{name}")
+            remove_tree(flash, path)
+        elif len(name) == 64:  # as of an earlier version
+            if flash.exists(store.path(name)):
+                remove_image(store, path)
+            else:
+                flash.rename(path, store.path(name))
     sweep(store, needed)
 
 

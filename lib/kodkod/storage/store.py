@@ -1,5 +1,6 @@
-# Where images lie: /apps/<id>/, unpacked. Whatever is not whole has a name that begins with
-# "~", so one rename makes an image exist and one rename makes it gone.
+# Where images lie: /apps/<id>/, unpacked, with the first 12 digits of the id: MicroPython keeps
+# the path of each module that it imports in memory until the next reset. Whatever is not whole
+# has a name that begins with "~", so one rename makes an image exist and one makes it gone.
 
 import json
 
@@ -21,7 +22,7 @@ class Store:
         """Directory of an image, there or not."""
         if len(id) != 64 or id.strip("0123456789abcdef"):
             raise errors.ImageInvalid("an image id is 64 hex digits")
-        return self.root + "/apps/" + id
+        return self.root + "/apps/" + id[:12]
 
     def has(self, id):
         """Whether the image is there, whole."""
