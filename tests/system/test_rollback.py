@@ -128,6 +128,19 @@ def test_a_new_version_that_only_a_reset_can_stop_is_rolled_back(
     assert "it ran away and nothing stopped it but a reset" in failed.err
 
 
+def test_a_first_version_that_only_a_reset_can_stop_is_no_success(
+    bench: SimulatedDevice, app: App
+) -> None:
+    stubborn = app("new", STUBBORN)
+    failed = bench.kod("install", "other", stubborn, "--limit", "100ms", code=1)
+    assert "'other' is installed but failed (quarantined)" in failed.err
+    bench.kod("run", stubborn, "--limit", "100ms", code=4)
+    until(
+        lambda: "ran away: only a reset stopped it" in bench.kod("logs", "kodkod", code=None).out
+    )
+    bench.kod("uninstall", "other")
+
+
 def test_an_app_that_ends_with_0_is_kept(bench: SimulatedDevice, app: App) -> None:
     done = bench.kod("install", "clock", app("new", "print('done')\n"), "--json").json()
     record = info(bench)

@@ -324,7 +324,8 @@ def test_two_uploads_at_once_do_not_mix_even_of_the_same_image():
         store.sweep(set())
         for staging, _ in uploads:
             staging.commit()
-        assert sorted(os.listdir(store.root + "/apps")) == sorted((digest(one)[:12], digest(two)[:12]))
+        folders = sorted((digest(one)[:12], digest(two)[:12]))
+        assert sorted(os.listdir(store.root + "/apps")) == folders
         assert whole(store, digest(one)) and whole(store, digest(two))
 
 

@@ -1,6 +1,8 @@
 # The system's own services when there is no memory for what they are asked: they go on.
 # heap: 2m
 
+import gc
+
 from harness import raises
 from kernel_lab import kernel_test
 from kodkod import connect
@@ -33,6 +35,41 @@ async def test_no_app_can_put_itself_in_the_place_of_the_system(kernel):
             client.close()
     for one in impostors + [provider]:
         await one.uninstall()
+
+
+class FakeConsole:  # one that nobody uses any more
+    cable = None
+
+    def __init__(self):
+        self.keys = self
+
+    def rest(self, console):
+        console.keys = None
+
+
+@kernel_test
+async def test_what_a_silent_console_keeps_is_for_who_asks_when_little_is_free(kernel):
+    provider = SystemProvider("log", 2)
+    provider.install()
+    console = kernel.console = FakeConsole()
+    client = await ServiceClient(ServiceSelector("kodkod/log")).open()
+    await client.invoke("dropped", [])
+    assert console.keys
+    client.close()
+    kept = None
+    gc.collect()
+    try:
+        while gc.mem_free() > 19000:
+            kept = kept, bytearray(500)
+            if gc.mem_free() < 40000:
+                gc.collect()
+        client = await ServiceClient(ServiceSelector("kodkod/log")).open()
+        await client.invoke("dropped", [])
+    finally:
+        kept = None
+    assert not console.keys
+    client.close()
+    await provider.uninstall()
 
 
 @kernel_test

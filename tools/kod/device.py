@@ -33,6 +33,7 @@ PIECE = 1024  # bytes of an image in one call
 _STOP_MS = 15_000  # a stop waits for the app's `finally` blocks
 FLASH_MS = 30_000  # a write to flash may have to wait for an erase
 _BACK_S = 30.0  # until a device that restarts can be reached again
+_GONE_S = 15.0  # until it goes down: what runs has its `finally` blocks first
 
 Progress = Callable[[int, int], None]
 
@@ -229,6 +230,11 @@ class Device:
         service = self._service(DEVICE)
         with contextlib.suppress(LinkLost):  # the restart may be quicker than its answer
             service.call("reset", [])
+        # The next command is not to find it in its last moments; a cable tells of no end.
+        has_cable = self._target.console or not self.known.host
+        deadline = time.monotonic() + (0 if has_cable else _GONE_S)
+        while self.connection.lost is None and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     # Apps
 

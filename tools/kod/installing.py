@@ -137,8 +137,10 @@ def _await_verdict(device: Device, name: str, image: Image, probation_ms: int) -
                 raise
             device.reconnect()
     if not verdict["ok"]:
+        record = device.info(name)
+        again = "starts when there is memory for it" if waits_for_memory(record) else "runs again"
         raise AppFailure(
-            f"the new version of '{name}' failed; the one before it runs again (kod logs {name})",
+            f"the new version of '{name}' failed; the one before it {again} (kod logs {name})",
             detail=verdict["traceback"] or "",
         )
 
@@ -150,8 +152,10 @@ def _look(device: Device, name: str) -> None:
         raise AppFailure(
             f"'{name}' is installed and starts when there is memory for it; {MEMORY_WAY_OUT}"
         )
-    if record.get("state") != "running" and record.get("code"):
+    state = record.get("state")
+    if state == "quarantined" or (state != "running" and record.get("code")):
+        why = record["reason"] or state
         raise AppFailure(
-            f"'{name}' is installed but failed ({record['reason']}); kod logs {name}",
+            f"'{name}' is installed but failed ({why}); kod logs {name}",
             detail=record.get("traceback") or "",
         )

@@ -57,6 +57,7 @@ class Scheduler(Ending):
         self.rests = None  # ticks_ms: until then those wait whose steps are long
         self.served = False  # an app has used a service, since the boot
         self.upkeep = None  # the task that sees to it
+        self.console = None  # a device's
         self.supervisor = None  # on a device that has installed apps
         self.ending = None  # the exit code that `run` returns, once decided
         self.on_idle = None  # called when the last app has ended

@@ -20,9 +20,11 @@ def start(supervisor, slot):
     app = kernel.app(slot.name)
     slot.started = port.uptime_ms()
     slot.reason = slot.code = None
+    before = slot.needed
     try:
         slot.needed = memory(supervisor, slot.record["id"])
         check_memory(slot.needed)
+        slot.needed = max(slot.needed, before) + 1024  # should it be no use
         prepare(supervisor, app, slot.record["id"], slot.record["settings"])
         slot.needed = 0
     except Exception as exc:  # an image that cannot be read: the others start

@@ -26,6 +26,8 @@ def quarantine(supervisor, name):
     """Nothing but a reset could stop `name`: it starts no more before a hand does it."""
     if name in supervisor.slots:
         supervisor.part("trial").quarantine(supervisor, supervisor.slots[name])
+    elif name:  # of kod run, or gone by now
+        supervisor.log(logs.ERROR, "app '{}' ran away: only a reset stopped it".format(name))
 
 
 async def start(supervisor):

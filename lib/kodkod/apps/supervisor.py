@@ -89,7 +89,7 @@ class Supervisor:
             slot.state = "waiting"
             slot.reason = "memory"
             slot.code = None
-            slot.needed = max(slot.needed, needed + 1024)  # there was as much, and it was no use
+            slot.needed = slot.needed or 1024
             if not needed:
                 self.kernel.log(slot, logs.WARNING, "cannot start yet: {}".format(exc))
 

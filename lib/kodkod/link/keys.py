@@ -53,7 +53,11 @@ def key(console, byte):
 async def do(console, job):
     """Do a job of the mode's: "reset", or a step of typed code."""
     mode = console.mode
-    typed = console.begin()
+    try:
+        typed = console.begin()
+    except MemoryError:  # who waits for an answer gets this one
+        mode.done(None if job == "reset" else "MemoryError: too little is free for typed code\n")
+        return
     if job == "reset":
         console.quiet = True
         await typed.reset()

@@ -23,7 +23,9 @@ def start():
         kernel.task(kernel.system, borrow("kodkod.system.renew").after_boot(kernel))
     config = settings.load()
     logs.pool = config.get("log_bytes", logs.pool)
-    console = Console(kernel, _hello(config), config.get("console_limit_ms", 30000))
+    console = kernel.console = Console(
+        kernel, _hello(config), config.get("console_limit_ms", 30000)
+    )
     if config.get("watchdog_ms"):
         upkeep.watch(config["watchdog_ms"])
     kernel.task(kernel.system, console.serve())

@@ -1,5 +1,9 @@
 # The form of the system's services: methods go by name, and are loaded while they have clients.
 
+import gc
+
+from micropython import const
+
 from kodkod.apps import logs, upkeep
 from kodkod.borrow import borrow
 from kodkod.errors import RemoteError, UnknownMethod
@@ -7,6 +11,7 @@ from kodkod.services import ServiceProvider, ServiceSelector
 
 _NO_MEMORY = "the device has no memory for that: kod stop or uninstall an app, or kod reset"
 _FIRST = 256  # above every priority of an app: none can put itself in the system's place
+_ERRAND = const(20480)  # bytes free, with which the largest of them is done
 _UUID = "b7f2a1de-000{}-4c1e-9a53-6b6f646b6f64"
 
 
@@ -36,6 +41,7 @@ class SystemProvider(ServiceProvider):
         """Call the method named `index`."""
         try:
             if self._methods is None:
+                _make_room()
                 self._methods = borrow(self._module).Methods(self, *self._context)
             method = getattr(self._methods, "do_" + str(index), None)
             if method is None:
@@ -55,6 +61,14 @@ def is_tight():
         return False
     except MemoryError:
         return True
+
+
+def _make_room():
+    # What the console needs no more, and would keep for a while, is for who asks now.
+    gc.collect()
+    console = logs.kernel.console
+    if console and console.keys and not console.cable and gc.mem_free() < _ERRAND:
+        console.keys.rest(console)
 
 
 async def _finished(work):

@@ -112,7 +112,7 @@ def _of_app(record: dict[str, Any]) -> dict[str, str]:
 
 def _end(record: dict[str, Any]) -> str:
     """How the last instance ended, if one did."""
-    if record.get("reason") is None:
+    if record.get("reason") is None or record.get("code") is None:  # "memory": it waits for some
         return ""
     return f"{record['reason']}, code {record['code']}"
 
