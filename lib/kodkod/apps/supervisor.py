@@ -62,7 +62,7 @@ class Supervisor:
         self.held = []  # (id, until uptime_ms) of images that were received, not yet named
         self.holds = False  # a task will let them go
         self.safe_mode = None  # why no app was started, if so
-        self.lock = asyncio.Lock()  # one change at a time
+        self.changes = []  # of what is installed: the first goes on, the others wait
 
     def slot(self, name):
         """The slot of an installed name; AppNotFound."""

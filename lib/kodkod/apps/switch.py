@@ -18,13 +18,19 @@ class _Errand:
         supervisor.kernel.task(supervisor.kernel.system, self._run(supervisor, work))
 
     async def _run(self, supervisor, work):
+        changes = supervisor.changes
         try:
-            async with supervisor.lock:
-                self.result = await work
+            changes.append(self)
+            while changes[0] is not self:
+                await changes[0].done.wait()
+            self.result = await work
         except Exception as exc:
             self.error = exc
-        self.over = True
-        self.done.set()
+        finally:
+            if self in changes:
+                changes.remove(self)
+            self.over = True
+            self.done.set()
 
     async def wait(self):
         while not self.over:
