@@ -79,6 +79,27 @@ def test_install_list_stop_start_uninstall(bench: SimulatedDevice, app: App) -> 
     assert bench.states() == {}
 
 
+def test_what_an_app_has_spawned_goes_with_it_or_by_its_own_name(
+    bench: SimulatedDevice, app: App
+) -> None:
+    text = (
+        "import asyncio, kodkod\nfrom kodkod import service\nasync def child():\n"
+        "    @service('fam/s')\n    class S:\n        def ver(self, client):\n"
+        "            return {}\n    await asyncio.sleep(1000)\n"
+        "async def main():\n    kodkod.spawn(child)\n    await asyncio.sleep(1000)\n"
+    )
+    for version in ("1", "2"):
+        bench.kod("install", "fam", app("fam", text.format(version)))
+        until(lambda: bench.kod("call", "fam/s", "ver", code=None).out == version + "\n")
+    (child,) = set(bench.states()) - {"fam"}
+    assert "stopped" in bench.kod("stop", child).err
+    assert bench.states() == {"fam": "running"}
+    bench.kod("restart", "fam")
+    until(lambda: len(bench.states()) == 2)
+    bench.kod("uninstall", "fam")
+    assert bench.states() == {}
+
+
 def test_jaguars_names_are_understood(bench: SimulatedDevice, app: App) -> None:
     bench.kod("container", "install", "clock", app("ticker", TICKER))
     assert "clock" in bench.kod("container", "list").out
