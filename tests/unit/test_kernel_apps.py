@@ -21,7 +21,7 @@ from kernel_lab import (
     whole,
     write,
 )
-from kodkod.apps import loader, starting
+from kodkod.apps import loader, logs, starting
 from kodkod.apps.guard import Guard
 from kodkod.message import pack
 from kodkod.services import ServiceProvider, ServiceSelector, registry
@@ -573,6 +573,28 @@ async def test_parts_of_asyncio_are_loaded_by_the_app_that_uses_them_first(kerne
         sys.modules.update(loaded)
         for name in made:
             setattr(asyncio, name, made[name])
+
+
+@kernel_test
+async def test_apps_that_print_and_are_gone_leave_no_count_of_dropped_lines(kernel):
+    def line():
+        print("a line of a job " + "x" * 100)
+
+    for n in range(400):
+        app = started(kernel, line, name="job.{}".format(n))
+        await ended(app, "ended", 0)
+    with_lines = {line[3] for line in logs.lines}
+    assert len(logs.dropped) <= len(with_lines) + 2, len(logs.dropped)
+    # Of one that runs the count is kept, whoever else prints.
+    stays = started(kernel, forever, name="stays")
+    logs.printed(stays, "x" * (logs.pool + 1) + "\n")
+    count = logs.dropped["stays"]
+    for n in range(400, 800):
+        app = started(kernel, line, name="job.{}".format(n))
+        await ended(app, "ended", 0)
+    assert logs.dropped["stays"] >= count
+    with_lines = {line[3] for line in logs.lines}
+    assert len(logs.dropped) <= len(with_lines) + 2, len(logs.dropped)
 
 
 PATCHES_CLASSES = """
