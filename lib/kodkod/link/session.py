@@ -48,9 +48,9 @@ _STUCK_S = const(10)  # for one message to be sent
 class Session:
     """Serves one host over `carrier` until either side ends.
 
-    `hello` is what the host is told first, `wake` a Signal. `await open_client(session, number, selector,
-    timeout_ms, queue, overflow)` gives a ServiceClient that tells the session, under that number,
-    of its events.
+    `hello` is what the host is told first, `wake` a Signal. `await open_client(session, number,
+    selector, timeout_ms, queue, overflow)` gives a ServiceClient that tells the session, under
+    that number, of its events.
     """
 
     def __init__(self, carrier, hello, open_client, wake):
