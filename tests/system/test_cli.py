@@ -113,7 +113,9 @@ def test_no_app_can_cut_the_device_off_by_what_it_sets_on_classes_of_asyncio(
     )
     bench.kod("install", "bad", app("bad", text), "--no-probation")
     until(lambda: "done" in bench.kod("logs", "bad").out)
+    process = bench.run_json["device_pid"]
     bench.kod("reset")
+    until(lambda: bench.run_json["device_pid"] != process)
     until(lambda: bench.states() == {"bad": "running"})
     until(lambda: "done" in bench.kod("logs", "bad").out)
     bench.kod("uninstall", "bad")
