@@ -213,10 +213,24 @@ class Lab:
         return FakeClient(session, number, self, int(queue or 64), overflow == "drop_newest")
 
 
+class Signal:
+    """kodkod.signal's, on this computer's asyncio."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+
+    def set(self) -> None:
+        self.event.set()
+
+    async def wait(self) -> None:
+        self.event.clear()
+        await self.event.wait()
+
+
 def run_session(words: list[bytes]) -> tuple[Lab, Any]:
     async def main() -> tuple[Lab, Any]:
         lab = Lab(list(words))
-        session = device_session.Session(lab, {"name": "x"}, lab.client)
+        session = device_session.Session(lab, {"name": "x"}, lab.client, Signal())
         await asyncio.wait_for(session.run(), 20)
         for _ in range(4):
             await asyncio.sleep(0)

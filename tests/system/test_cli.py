@@ -79,6 +79,48 @@ def test_install_list_stop_start_uninstall(bench: SimulatedDevice, app: App) -> 
     assert bench.states() == {}
 
 
+def test_what_an_app_has_spawned_goes_with_it_or_by_its_own_name(
+    bench: SimulatedDevice, app: App
+) -> None:
+    text = (
+        "import asyncio, kodkod\nfrom kodkod import service\nasync def child():\n"
+        "    @service('fam/s')\n    class S:\n        def ver(self, client):\n"
+        "            return {}\n    await asyncio.sleep(1000)\n"
+        "async def main():\n    kodkod.spawn(child)\n    await asyncio.sleep(1000)\n"
+    )
+    for version in ("1", "2"):
+        bench.kod("install", "fam", app("fam", text.format(version)))
+        until(lambda: bench.kod("call", "fam/s", "ver", code=None).out)
+        assert bench.kod("call", "fam/s", "ver").out == version + "\n"
+    (child,) = set(bench.states()) - {"fam"}
+    assert "stopped" in bench.kod("stop", child).err
+    assert bench.states() == {"fam": "running"}
+    bench.kod("restart", "fam")
+    until(lambda: len(bench.states()) == 2)
+    bench.kod("uninstall", "fam")
+    assert bench.states() == {}
+
+
+def test_no_app_can_cut_the_device_off_by_what_it_sets_on_classes_of_asyncio(
+    bench: SimulatedDevice, app: App
+) -> None:
+    text = (
+        "import asyncio\n"
+        "def broken(*args, **options):\n    raise RuntimeError('patched')\n"
+        "for kind in (asyncio.Event, asyncio.Lock, asyncio.ThreadSafeFlag):\n"
+        "    kind.set = kind.wait = kind.acquire = broken\n"
+        "async def main():\n    print('done')\n    await asyncio.sleep(1000)\n"
+    )
+    bench.kod("install", "bad", app("bad", text), "--no-probation")
+    until(lambda: "done" in bench.kod("logs", "bad").out)
+    process = bench.run_json["device_pid"]
+    bench.kod("reset")
+    until(lambda: bench.run_json["device_pid"] != process)
+    until(lambda: bench.states() == {"bad": "running"})
+    until(lambda: "done" in bench.kod("logs", "bad").out)
+    bench.kod("uninstall", "bad")
+
+
 def test_jaguars_names_are_understood(bench: SimulatedDevice, app: App) -> None:
     bench.kod("container", "install", "clock", app("ticker", TICKER))
     assert "clock" in bench.kod("container", "list").out

@@ -284,6 +284,7 @@ async def test_what_cannot_be_stopped_is_refused_with_the_reason(kernel):
         ("machine.Pin(4).irq(print, hard=True)", "hard=True"),
         ("machine.WDT(timeout=1000)", "the watchdog is the device's"),
         ("import _thread\n_thread.start_new_thread(print, ())", "threads cannot be stopped"),
+        ("import _thread\n_thread.allocate_lock()", "use asyncio.Lock"),
         ("import os\nos.dupterm(None)", "the console is the kernel's"),
     ):
         app = app_of(kernel, text + "\n", "bad")

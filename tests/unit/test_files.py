@@ -25,6 +25,12 @@ assert [entry[0] for entry in os.ilistdir("sub")] == ["notes"]
 os.chdir("sub")
 assert os.getcwd() == {data!r} + "/sub"
 assert open("notes").read() == open({data!r} + "/sub/notes").read() == {text!r}
+for place in ("nowhere", "notes"):  # is not there; is no folder
+    try:
+        os.chdir(place)
+        raise AssertionError(place)
+    except OSError as exc:
+        assert os.getcwd() == {data!r} + "/sub"
 os.chdir("..")
 with io.open("more", "wb") as file:
     file.write(b"1")

@@ -21,7 +21,7 @@ from kernel_lab import (
     whole,
     write,
 )
-from kodkod.apps import loader, starting
+from kodkod.apps import loader, logs, starting
 from kodkod.apps.guard import Guard
 from kodkod.message import pack
 from kodkod.services import ServiceProvider, ServiceSelector, registry
@@ -573,6 +573,79 @@ async def test_parts_of_asyncio_are_loaded_by_the_app_that_uses_them_first(kerne
         sys.modules.update(loaded)
         for name in made:
             setattr(asyncio, name, made[name])
+
+
+@kernel_test
+async def test_apps_that_print_and_are_gone_leave_no_count_of_dropped_lines(kernel):
+    def line():
+        print("a line of a job " + "x" * 100)
+
+    for n in range(400):
+        app = started(kernel, line, name="job.{}".format(n))
+        await ended(app, "ended", 0)
+    with_lines = {line[3] for line in logs.lines}
+    assert len(logs.dropped) <= len(with_lines) + 2, len(logs.dropped)
+    # Of one that runs the count is kept, whoever else prints.
+    stays = started(kernel, forever, name="stays")
+    logs.printed(stays, "x" * (logs.pool + 1) + "\n")
+    count = logs.dropped["stays"]
+    for n in range(400, 800):
+        app = started(kernel, line, name="job.{}".format(n))
+        await ended(app, "ended", 0)
+    assert logs.dropped["stays"] >= count
+    with_lines = {line[3] for line in logs.lines}
+    assert len(logs.dropped) <= len(with_lines) + 2, len(logs.dropped)
+
+
+PATCHES_CLASSES = """
+import asyncio, uasyncio
+def broken(*args):
+    raise RuntimeError("patched")
+async def main():
+    for name in ("Event", "Lock", "ThreadSafeFlag"):
+        kind = getattr(asyncio, name)
+        assert kind is getattr(uasyncio, name) and kind.__name__ == name
+        kind.set = kind.acquire = kind.wait = kind.__init__ = broken
+    asyncio.core.IOQueue.wait_io_event = asyncio.core.SingletonGenerator.__next__ = broken
+    try:
+        asyncio.Event()
+    except RuntimeError as exc:
+        print(exc)
+    await asyncio.sleep(1000)
+"""
+USES_CLASSES = """
+import asyncio
+class Flag(asyncio.ThreadSafeFlag):
+    pass
+async def main():
+    event, flag = asyncio.Event(), Flag()
+    assert isinstance(event, asyncio.Event) and isinstance(flag, asyncio.ThreadSafeFlag)
+    async with asyncio.Lock():
+        event.set()
+        flag.set()
+    await event.wait()
+    await flag.wait()
+    await asyncio.sleep_ms(1)
+    try:
+        await asyncio.wait_for(event.wait(), 1)
+        await asyncio.wait_for(flag.wait(), 0.01)
+    except asyncio.TimeoutError:
+        print("as it is known")
+"""
+
+
+@kernel_test
+async def test_what_an_app_does_to_classes_of_asyncio_is_seen_by_no_other(kernel):
+    bad = from_files(kernel, "bad", {"main.py": PATCHES_CLASSES})
+    await settle()
+    assert log("bad") == "patched", log("bad")
+    user = from_files(kernel, "user", {"main.py": USES_CLASSES})
+    await ended(user, "ended", 0)
+    assert log("user") == "as it is known"
+    event = asyncio.Event()
+    event.set()
+    await event.wait()
+    assert bad.is_running
 
 
 @kernel_test

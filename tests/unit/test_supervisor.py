@@ -6,9 +6,11 @@ import json
 import os
 
 import rtc  # noqa: F401
+from harness import raises
 from kodkod import port
 from kodkod.apps import begin, boots, logs, startup, supervisor, switch
 from kodkod.apps.supervisor import Supervisor
+from kodkod.errors import AppNotFound
 from kodkod.storage.catalog import Catalog
 
 ROOT = "/tmp/kodkod-supervisor-{}".format(int.from_bytes(os.urandom(4), "big"))
@@ -455,6 +457,139 @@ def test_a_change_goes_on_when_the_one_who_asked_is_gone(lab):
         await asyncio.sleep_ms(20)
         asked.cancel()
         await until(lambda: s.slot("clock").app and s.slot("clock").app.image == new)
+
+    lab.run(body)
+
+
+FAMILY = """
+import asyncio, kodkod
+from kodkod import service
+async def grandchild():
+    try:
+        await asyncio.sleep(1000)
+    finally:
+        try:
+            kodkod.spawn(grandchild)
+        except RuntimeError as exc:
+            print(exc)
+async def child():
+    @service("family")
+    class Family:
+        pass
+    kodkod.spawn(grandchild)
+    await asyncio.sleep(1000)
+async def main():
+    kodkod.spawn(child)
+    {}
+"""
+STAYS = FAMILY.format("await asyncio.sleep(1000)")
+FAILS = FAMILY.format("await asyncio.sleep_ms(20); 1/0")
+GOES = FAMILY.format("")
+
+
+def family(s):
+    """What of the installed app `fam` and what it has spawned runs: numbers of their instances."""
+    return [app.gid for app in s.kernel.apps if app.origin == "fam"]
+
+
+@lab_test
+def test_what_an_app_has_spawned_ends_with_its_stop_update_and_removal(lab):
+    lab.installed("fam", STAYS)
+
+    async def body(s):
+        switch = s.part("switch")
+        slot = s.slot("fam")
+        await until(lambda: len(family(s)) == 3)
+        first = family(s)
+        assert slot.record["id"] in s.part("held").needed(s, slot)  # while a child runs
+        await switch.install(s, "fam", lab.image(STAYS + "# changed"), {})
+        await until(lambda: len(family(s)) == 3)
+        assert not set(first) & set(family(s))
+        first = family(s)
+        await switch.restart(s, slot)
+        await until(lambda: len(family(s)) == 3)
+        assert not set(first) & set(family(s))
+        assert "is ending: it spawns no more" in said("fam.{}".format(first[2]))
+        await switch.stop(s, slot)
+        assert family(s) == []
+        switch.start(s, slot)
+        await until(lambda: len(family(s)) == 3)
+        await switch.uninstall(s, "fam", False)
+        assert family(s) == []
+        assert not s.store.has("{:064x}".format(lab.count))
+
+    lab.run(body)
+
+
+@lab_test
+def test_parent_and_child_end_independently_and_a_new_start_ends_what_is_left(lab):
+    lab.installed("fam", GOES)
+
+    async def body(s):
+        slot = s.slot("fam")
+        await until(lambda: slot.state == "ended")
+        await asyncio.sleep_ms(20)
+        left = family(s)
+        assert len(left) == 2
+        switch.start(s, slot)
+        await until(lambda: slot.state == "ended" and not set(left) & set(family(s)))
+        assert len(family(s)) == 2
+        await switch.stop(s, slot)
+        assert family(s) == []
+
+    lab.run(body)
+
+
+@lab_test
+def test_a_restart_after_a_failure_and_a_roll_back_leave_one_set_of_children(lab):
+    lab.installed("fam", FAILS, restart="on-failure")
+
+    async def body(s):
+        slot = s.slot("fam")
+        await until(lambda: slot.restarts == 3)
+        assert len(family(s)) <= 3
+
+    async def rolled_back(s):
+        slot = s.slot("fam")
+        await until(lambda: len(family(s)) == 3)
+        await s.part("switch").install(s, "fam", lab.image(FAILS), {})
+        assert "ZeroDivisionError" in await s.part("trial").judgement(s, slot)
+        gid = slot.app.gid
+        await until(lambda: len(family(s)) == 3 and min(family(s)) == gid)
+
+    lab.run(body)
+    lab.installed("fam", STAYS)
+    lab.run(rolled_back)
+
+
+@lab_test
+def test_a_timeout_stops_what_an_app_has_spawned_as_well(lab):
+    lab.installed("fam", STAYS, timeout_ms=60)
+
+    async def body(s):
+        await until(lambda: len(family(s)) == 3)
+        await until(lambda: family(s) == [])
+        assert s.slot("fam").reason == "stopped"
+
+    lab.run(body)
+
+
+@lab_test
+def test_what_is_not_installed_is_stopped_by_its_name(lab):
+    lab.installed("fam", STAYS)
+
+    async def body(s):
+        switch = s.part("switch")
+        await until(lambda: len(family(s)) == 3)
+        parent, child, grandchild = family(s)
+        await switch.stop_named(s, "fam.{}".format(child))
+        assert family(s) == [parent, grandchild]
+        s.kernel.begin("host:1", until(lambda: False))
+        for name in ("host:1", "kodkod", "fam.{}".format(child)):
+            with raises(AppNotFound):
+                switch.stop_named(s, name)
+        await switch.stop_named(s, "fam")
+        assert (family(s), s.slot("fam").state) == ([], "stopped")
 
     lab.run(body)
 

@@ -50,6 +50,7 @@ class App:
         self.main = None  # its first task
         if parent:
             self.origin = parent.origin
+            self.image = parent.image
             self.dir = parent.dir
             self.data = parent.data
             self.path = parent.path

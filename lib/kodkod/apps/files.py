@@ -7,6 +7,8 @@ from kodkod.apps import loader, natives
 
 _native_open = loader.open
 _ENOENT = 2
+_ENOTDIR = 20
+_FOLDER = 0x4000
 _WRITES = "wax+"
 
 
@@ -66,8 +68,8 @@ def _chdir(path):
         elif part not in ("", "."):
             parts.append(part)
     path = "/" + "/".join(parts)
-    if path != app.data:
-        _os.ilistdir(path)  # OSError unless it is a folder
+    if path != app.data and not _os.stat(path)[0] & _FOLDER:
+        raise OSError(_ENOTDIR)
     app.cwd = path
 
 

@@ -27,7 +27,8 @@ def run(main, *args):
 def spawn(main, *args, name=None):
     """Start `main(*args)` as a further app: own record, tasks and resources, same modules.
 
-    `args` are copied as values. Parent and child end independently. Returns the app.
+    `args` are copied as values. Parent and child end independently; a stop, a new version or a
+    new start of an installed app ends all that it has spawned. Returns the app.
     """
     if name is not None:  # it stands in the log, and is told over links
         if type(name) is not str or ":" in name or name == "kodkod":
@@ -39,6 +40,8 @@ def spawn(main, *args, name=None):
 def _spawn(name, main, args):
     kernel = loader.kernel
     parent = kernel.current or kernel.system
+    if parent.verdict:  # or its end could go on for ever
+        raise RuntimeError("app '{}' is ending: it spawns no more".format(parent.name))
     app = kernel.app(name or "{}.{}".format(parent.origin, kernel.next_gid), parent)
     try:
         return kernel.start(app, _main(main, args))

@@ -13,7 +13,8 @@ def run(main: Callable[..., Any], *args: Any) -> int:
 def spawn(main: Callable[..., Any], *args: Any, name: str | None = None) -> App:
     """Start `main(*args)` as a further app: own record, tasks and resources, same modules.
 
-    `args` are copied as values: NotSerializable, TooLarge. Parent and child end independently.
+    `args` are copied as values: NotSerializable, TooLarge. Parent and child end independently;
+    a stop, a new version or a new start of an installed app ends all that it has spawned.
     """
 
 def ready() -> None:

@@ -19,6 +19,9 @@ inside = None  # the app whose modules are in sys.modules: while it imports
 shadowed = {}  # what its own modules hide there meanwhile
 outside = None  # sys.path, while an app has its own there
 _maker = None  # imports.py, while something is imported
+# Classes of asyncio of which each app gets its own. Not exceptions and Task, which others raise
+# and make, nor Stream, for what it adds to that is to be there in what open_connection makes.
+_OWN = ("Event", "Lock", "ThreadSafeFlag", "IOQueue", "SingletonGenerator")
 
 
 class Handover(BaseException):
@@ -37,6 +40,8 @@ class View:
         value = getattr(self._module, name)
         if isinstance(value, type(sys)):  # asyncio.core
             value = View(value)
+        elif name in _OWN:
+            value = type(name, (value,), {})
         elif not callable(value):  # it may change
             return value
         setattr(self, name, value)

@@ -135,6 +135,18 @@ def _make_room(name, size, most):
         _used[name] = used - freed
         if freed in (0, used):
             _used.pop(name)
+        for other in dropped:
+            if other not in _used and not _is_known(other):
+                dropped.pop(other)  # one for one: of short-lived apps there is no end
+                break
+
+
+def _is_known(name):
+    # Running or installed.
+    for app in kernel.apps:
+        if app.name == name:
+            return True
+    return kernel.supervisor and name in kernel.supervisor.slots
 
 
 def forget(name):

@@ -17,6 +17,7 @@ _ERRAND = const(15360)  # that a host which is in takes to install or remove som
 def start(supervisor, slot):
     """Start an instance of `slot`, which has none. MemoryError: there is too little for it."""
     kernel = supervisor.kernel
+    supervisor.end_all(slot.name)  # what an instance before this one has spawned
     app = kernel.app(slot.name)
     slot.started = port.uptime_ms()
     slot.reason = slot.code = None

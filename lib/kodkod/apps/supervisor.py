@@ -62,7 +62,7 @@ class Supervisor:
         self.held = []  # (id, until uptime_ms) of images that were received, not yet named
         self.holds = False  # a task will let them go
         self.safe_mode = None  # why no app was started, if so
-        self.lock = asyncio.Lock()  # one change at a time
+        self.changes = []  # of what is installed: the first goes on, the others wait
 
     def slot(self, name):
         """The slot of an installed name; AppNotFound."""
@@ -165,7 +165,13 @@ class Supervisor:
     def time_out(self, slot):
         """It may run no longer."""
         self.kernel.log(slot.app, logs.WARNING, "stopped: its timeout has passed")
-        self.kernel.end(slot.app, "stopped", 0)
+        self.end_all(slot.name)
+
+    def end_all(self, origin):
+        """Stop the app of that name and all that it, and they, have spawned."""
+        for app in self.kernel.apps:
+            if app.origin == origin:
+                self.kernel.end(app, "stopped", 0)
 
     def set_timer(self, slot, delay, action, *args):
         """`action(slot, *args)` after `delay` ms, in place of what was to happen to it."""

@@ -2,7 +2,7 @@
 # The old version stays until the new one is proved. Nothing is deleted first.
 # What a hand does, start, stop and restart, is here as well: both are rare.
 
-from kodkod.apps import held, logs, trial
+from kodkod.apps import held, logs, trial, upkeep
 from kodkod.apps.supervisor import Slot
 from kodkod.errors import AppNotFound
 from kodkod.signal import Signal
@@ -18,13 +18,19 @@ class _Errand:
         supervisor.kernel.task(supervisor.kernel.system, self._run(supervisor, work))
 
     async def _run(self, supervisor, work):
+        changes = supervisor.changes
         try:
-            async with supervisor.lock:
-                self.result = await work
+            changes.append(self)
+            while changes[0] is not self:
+                await changes[0].done.wait()
+            self.result = await work
         except Exception as exc:
             self.error = exc
-        self.over = True
-        self.done.set()
+        finally:
+            if self in changes:
+                changes.remove(self)
+            self.over = True
+            self.done.set()
 
     async def wait(self):
         while not self.over:
@@ -123,21 +129,42 @@ async def _make_room(supervisor, slot):
 
 
 async def _halt(supervisor, slot):
-    # Stop the instance gracefully; no policy starts it again.
+    # Stop the instance and what it has spawned gracefully; no policy starts it again.
     supervisor.cancel_timer(slot)
     slot.halting = True
     try:
-        if slot.app:
-            await slot.app.stop()
+        supervisor.end_all(slot.name)
+        for app in list(supervisor.kernel.apps):
+            if app.origin == slot.name:
+                await app.wait()
     finally:
         slot.halting = False
     slot.state = "stopped"
+
+
+async def _end(apps):
+    for app in apps:
+        app.kernel.end(app, "stopped", 0)
+    for app in apps:
+        await app.wait()
 
 
 def stop(supervisor, slot):
     """Awaitable, `kod stop`: it stays stopped, also at the next boot, until it is started by
     hand. The app itself may ask for it, and ends meanwhile."""
     return _Errand(supervisor, _stop(supervisor, slot)).wait()
+
+
+def stop_named(supervisor, name):
+    """The same of what has that name: an app that runs and is not installed, as one that was
+    spawned, ends for good."""
+    if name not in supervisor.slots:
+        kernel = supervisor.kernel
+        apps = [app for app in kernel.apps if name in (app.name, app.origin)]
+        apps = [app for app in apps if upkeep.is_app(kernel, app)]
+        if apps:
+            return _Errand(supervisor, _end(apps)).wait()
+    return stop(supervisor, supervisor.slot(name))
 
 
 async def _stop(supervisor, slot):

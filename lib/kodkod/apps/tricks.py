@@ -11,9 +11,14 @@ def _no_thread(*_):
     raise Denied("threads cannot be stopped nor accounted: use asyncio.create_task")
 
 
+def _no_lock():
+    raise Denied("a wait for it would stop all apps, and there are no threads: use asyncio.Lock")
+
+
 def _thread(app, view):
     """For `import _thread`."""
     view.start_new_thread = _no_thread
+    view.allocate_lock = _no_lock
 
 
 def gc(app, view):

@@ -2,6 +2,7 @@
 
 from kodkod.link.session import Session
 from kodkod.services import ServiceClient, ServiceSelector, kernel
+from kodkod.signal import Signal
 
 
 class RemoteClient(ServiceClient):
@@ -36,7 +37,7 @@ class RemoteClient(ServiceClient):
 
 def session(carrier, hello):
     """The session of a host, to be run."""
-    return Session(carrier, hello, open_client)
+    return Session(carrier, hello, open_client, Signal())
 
 
 async def open_client(link, number, selector, timeout_ms, queue, overflow):

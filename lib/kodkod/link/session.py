@@ -48,12 +48,12 @@ _STUCK_S = const(10)  # for one message to be sent
 class Session:
     """Serves one host over `carrier` until either side ends.
 
-    `hello` is what the host is told first. `await open_client(session, number, selector,
-    timeout_ms, queue, overflow)` gives a ServiceClient that tells the session, under that number,
-    of its events.
+    `hello` is what the host is told first, `wake` a Signal. `await open_client(session, number,
+    selector, timeout_ms, queue, overflow)` gives a ServiceClient that tells the session, under
+    that number, of its events.
     """
 
-    def __init__(self, carrier, hello, open_client):
+    def __init__(self, carrier, hello, open_client, wake):
         self._carrier = carrier
         self._open = open_client
         self._clients = {}  # number of the request that opened it -> client
@@ -67,8 +67,7 @@ class Session:
         self._credit = _CREDITS
         self._silent = 0  # seconds
         self._stuck = -1  # seconds, -1: nothing is being sent
-        self._wake = asyncio.Event()
-        self._wake.set()
+        self._wake = wake
 
     async def run(self):
         """Serve until the line is lost or the host says goodbye; then close what it opened."""
@@ -251,7 +250,6 @@ class Session:
                         self._lost.pop(key, None)
                     payload = b"\x95" + pack(head)[1:] + payload
                 else:
-                    self._wake.clear()
                     await self._wake.wait()
                     continue
                 self._stuck = 0

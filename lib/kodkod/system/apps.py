@@ -127,8 +127,8 @@ class Methods:
         return slot.state
 
     async def do_stop(self, client, name):
-        """Stop an app; it stays stopped until it is started by hand."""
-        await self.supervisor.part("switch").stop(self.supervisor, self.supervisor.slot(name))
+        """Stop an app and what it has spawned; it stays stopped until it is started by hand."""
+        await self.supervisor.part("switch").stop_named(self.supervisor, name)
 
     async def do_restart(self, client, name):
         """Stop an app and start it again."""

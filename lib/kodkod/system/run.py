@@ -37,7 +37,7 @@ class Run(ServiceResource):
     async def _time_out(self, kernel, delay):
         await asyncio.sleep_ms(delay)
         kernel.log(self.app, logs.WARNING, "stopped: its timeout has passed")
-        kernel.end(self.app, "stopped", 0)
+        self.supervisor.end_all(self.app.name)
 
     def _line(self, line):
         if line[3] == self.app.name and not self.is_closed:
@@ -52,8 +52,8 @@ class Run(ServiceResource):
         logs.forget(app.name)
 
     def on_closed(self):
-        if not self.detached:
-            self.supervisor.kernel.end(self.app, "stopped", 0)
+        if not self.detached and self.app.is_running:  # else what it has spawned goes on
+            self.supervisor.end_all(self.app.name)
 
 
 def run(methods, client, image, settings):
