@@ -169,7 +169,7 @@ class Supervisor:
 
     def end_all(self, origin):
         """Stop the app of that name and all that it, and they, have spawned."""
-        for app in self.kernel.apps:
+        for app in list(self.kernel.apps):
             if app.origin == origin:
                 self.kernel.end(app, "stopped", 0)
 
