@@ -114,7 +114,11 @@ class Names:
         An app may extend a class with a `.pyi`, and its service may have any method: names in
         such a file are given as what nobody calls his own.
         """
-        found = {mine: name for mine, name in given().items() if mine in self.private}
+        found = {
+            mine: name
+            for mine, name in given().items()
+            if mine in self.private and name not in self._used  # by now
+        }
         seen = Counter(
             name
             for path, file in self._files.items()

@@ -66,7 +66,7 @@ def is_tight():
 def _make_room():
     # What the console needs no more, and would keep for a while, is for who asks now.
     gc.collect()
-    console = logs.kernel.console
+    console = logs.kernel and logs.kernel.console
     if console and console.keys and not console.cable and gc.mem_free() < _ERRAND:
         console.keys.rest(console)
 
