@@ -29,7 +29,7 @@ LOG = "b7f2a1de-0002-4c1e-9a53-6b6f646b6f64"
 DEVICE = "b7f2a1de-0003-4c1e-9a53-6b6f646b6f64"
 NETWORK = "b7f2a1de-0004-4c1e-9a53-6b6f646b6f64"
 
-PIECE = 1024  # bytes of an image in one call
+PIECE = 512  # bytes of an image in one call: a full heap has few larger pieces
 _STOP_MS = 15_000  # a stop waits for the app's `finally` blocks
 FLASH_MS = 30_000  # a write to flash may have to wait for an erase
 _BACK_S = 30.0  # until a device that restarts can be reached again
