@@ -7,7 +7,7 @@ from kodkod import errors
 from kodkod.message import copy
 from kodkod.services import kernel as _k
 from kodkod.services import registry
-from kodkod.services.call import Call, crossing
+from kodkod.services.call import AWAITED, Call, crossing
 from kodkod.services.provider import Session
 from kodkod.services.proxy import Delivery
 
@@ -199,6 +199,6 @@ class ServiceClient(Delivery):
 
 def _outcome(session, result):
     # As the provider: nothing of the caller runs what an odd object brings with it.
-    if hasattr(result, "__next__"):
+    if isinstance(result, AWAITED):
         return Call(session, result, 0, 0)
     return copy(result, None, "result")

@@ -2,6 +2,7 @@
 from asyncio import core
 
 from kodkod import errors
+from kodkod.services.call import AWAITED
 from kodkod.services.client import ServiceClient
 from kodkod.services.provider import ServiceProvider
 from kodkod.services.proxy import ServiceResourceProxy
@@ -81,7 +82,9 @@ class _Provider(ServiceProvider):
         return self.answer_(result, client)
 
     def answer_(self, result, client):
-        return self.later_(result, client) if hasattr(result, "__next__") else _marked(result)
+        if isinstance(result, AWAITED):
+            return self.later_(result, client)
+        return _marked(result)
 
     async def later_(self, work, client):
         task = core.cur_task
