@@ -25,7 +25,14 @@ from kodkod import errors
 from kodkod.apps import loader, starting
 from kodkod.apps.guard import Guard
 from kodkod.message import pack
-from kodkod.services import ServiceClient, ServiceProvider, ServiceSelector, registry
+from kodkod.services import (
+    ServiceClient,
+    ServiceProvider,
+    ServiceResource,
+    ServiceResourceProxy,
+    ServiceSelector,
+    registry,
+)
 from kodkod.system.log import piece
 
 
@@ -283,6 +290,41 @@ async def test_a_handler_that_returns_a_generator_answers_at_once(kernel):
         provider.uninstall()
 
     await ended(started(kernel, main), "ended", 0)
+
+
+@kernel_test
+async def test_on_notified_may_wait_for_tasks_that_call_its_own_client(kernel):
+    class Echo(ServiceProvider):
+        def handle(self, index, arguments, gid, client):
+            if index == "open":
+                self.held = ServiceResource(self, client, notifiable=True)
+                return self.held
+            if index == "notify":
+                for value in range(3):
+                    self.held.notify(value)
+            return arguments
+
+    class Calling(ServiceResourceProxy):
+        async def on_notified(self, value):
+            call = client.invoke("echo", value)
+            answers.append(await (asyncio.wait_for(call, 1) if value else asyncio.gather(call)))
+
+    async def main():
+        nonlocal client
+        selector = ServiceSelector("echo", 1, 0)
+        provider = Echo("echo", 1, 0)
+        provider.provides(selector, provider)
+        provider.install()
+        client = await ServiceClient(selector).open()
+        Calling(client, await client.invoke("open"))
+        await client.invoke("notify", timeout_ms=500)
+        await asyncio.sleep_ms(20)
+        provider.uninstall()
+
+    client = None
+    answers = []
+    await ended(started(kernel, main), "ended", 0)
+    assert answers == [[0], 1, 2]
 
 
 @kernel_test

@@ -307,6 +307,35 @@ async def test_what_is_not_read_is_bounded_and_counted(kernel):
 
 
 @scenario
+async def test_what_is_not_read_has_the_bounds_of_the_client(kernel):
+    provide(Owner())
+    async with connect("tutorial/notes") as first:
+        one = await first.connect()
+        for options, kept, dropped in (
+            ({"queue": 3}, [7, 8, 9], 7),
+            ({"queue": 3, "overflow": "drop_newest"}, [0, 1, 2], 7),
+            ({"queue": 3, "overflow": "close"}, [0, 1, 2], 1),
+            ({"queue": 100}, list(range(10)), 0),
+        ):
+            async with connect("tutorial/notes", **options) as second:
+                two = await second.connect()
+                for n in range(10):
+                    await one.send(n)
+                    await asyncio.sleep_ms(0)
+                await owners.settle()
+                assert two.is_closed == (options.get("overflow") == "close")
+                two.close()
+                assert (await drain(two), two.dropped) == (kept, dropped)
+        async with connect("tutorial/notes") as second:
+            two = await second.connect()
+            for n in range(10):
+                await one.send(str(n) * 1000)  # 4 KB of them
+                await asyncio.sleep_ms(0)
+            two.close()
+            assert (len(await drain(two)), two.dropped) == (4, 6)
+
+
+@scenario
 async def test_hooks_of_the_class_are_called(kernel):
     seen = []
 

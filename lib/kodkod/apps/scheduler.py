@@ -123,7 +123,7 @@ class Scheduler(Ending):
         self.shield += 1
         try:
             task = core.Task([coro, app], core.__dict__)
-            (app.background if background else app.tasks)[task] = True
+            (app.background if background else app.tasks)[task] = core.cur_task
             core._task_queue.push(task)
         finally:
             self.shield -= 1
@@ -185,6 +185,10 @@ class Scheduler(Ending):
             return exc
         self.fail(owner, exc)
         return errors.ServiceClosed("app '{}' has ended".format(owner.name))
+
+    def maker(self, app, task):
+        """The task that has made `task`, which has not ended yet, of `app`."""
+        return app.tasks.get(task)
 
     def log(self, owner, level, text):
         logs.write(owner or self.system, level, text)

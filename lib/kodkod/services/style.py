@@ -4,6 +4,7 @@ from asyncio import core
 from kodkod import errors
 from kodkod.services.call import AWAITED
 from kodkod.services.client import ServiceClient
+from kodkod.services.kernel import nothing
 from kodkod.services.provider import ServiceProvider
 from kodkod.services.proxy import ServiceResourceProxy
 from kodkod.services.registry import ServiceSelector
@@ -173,7 +174,6 @@ class _Proxy(ServiceResourceProxy):
 
     def __init__(self, client, handle):
         self._changed = Signal()
-        self._messages = []
         super().__init__(client, handle)
         self._invoke = client.invoke
 
@@ -189,11 +189,12 @@ class _Proxy(ServiceResourceProxy):
         setattr(self, name[1:], method)
         return method
 
-    def on_notified(self, message):
-        if len(self._messages) >= 64:
-            self._messages.pop(0)
-            self.dropped += 1
-        self._messages.append(message)
+    # The messages stay where they arrive, within its bounds, until they are asked for.
+    next_ = nothing
+
+    def on_notified(self, _):
+        if self.reason_:
+            self.over_()
         self._changed.set()
 
     def on_closed(self, reason):
@@ -203,8 +204,8 @@ class _Proxy(ServiceResourceProxy):
         return self
 
     async def __anext__(self):
-        while not self._messages:
+        while not self.values_:
             if self.is_closed:
                 raise StopAsyncIteration
             await self._changed.wait()
-        return self._messages.pop(0)
+        return self.take_()
