@@ -1,5 +1,6 @@
 # The second style: @service, Resource and connect, over the same classes.
 import asyncio
+import gc
 
 import owners
 from harness import raises
@@ -212,6 +213,56 @@ async def test_malformed_calls_are_typed_errors_and_nobody_dies(kernel):
             await client.invoke(index, arguments)
     assert app.running
     assert await client.invoke("echo", 1) == 1
+
+
+@scenario
+async def test_a_resource_of_another_class_has_its_own_methods_only(kernel):
+    def define():
+        @service("two kinds")
+        class Two:
+            def make(self, client, kind):
+                return (Base, Lower)[kind](self)
+
+        class Base(Resource):
+            def who(self):
+                return "base"
+
+        class Lower(Base):
+            def who(self):
+                return "lower"
+
+            def more(self):
+                return "more"
+
+    kernel.call(Owner(), define)
+    async with connect("two kinds") as two:
+        base, lower = await two.make(0), await two.make(1)
+        for _ in range(2):
+            assert (await lower.who(), await lower.more(), await base.who()) == (
+                "lower",
+                "more",
+                "base",
+            )
+            with raises(errors.UnknownMethod, "more"):
+                await base.more()
+
+
+@scenario
+async def test_names_that_a_client_makes_up_cost_the_provider_no_memory(kernel):
+    async def make_up(start):
+        for n in range(start, start + 300):
+            for name, arguments in (("no_such_method_{}", 1), (".no_such_method_{}", [handle])):
+                with raises(errors.UnknownMethod):
+                    await client.invoke(name.format(n), arguments)
+        gc.collect()
+        return gc.mem_alloc()
+
+    provide(Owner())
+    client = await ServiceClient(ServiceSelector("tutorial/notes")).open()
+    handle = (await client.invoke("connect", ()))["kodkod:handle"]
+    before = await make_up(0)
+    assert await make_up(1000) - before < 2000  # each name has 20 B
+    client.close()
 
 
 @scenario

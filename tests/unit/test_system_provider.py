@@ -1,10 +1,12 @@
 # The system's own services when there is no memory for what they are asked: they go on.
 # heap: 2m
 
+import gc
+
 from harness import raises
 from kernel_lab import kernel_test
 from kodkod import connect
-from kodkod.errors import RemoteError
+from kodkod.errors import RemoteError, UnknownMethod
 from kodkod.message import pack
 from kodkod.services import ServiceClient, ServiceProvider, ServiceSelector
 from kodkod.services.listing import listing
@@ -82,6 +84,25 @@ async def test_an_app_calls_the_systems_services_by_connect_with_any_number_of_a
         assert await service.tell(5) == [5]
         assert await service.tell("clock", 5) == ["clock", 5]
         assert await service.tell([1]) == [[1]]
+    await provider.uninstall()
+
+
+@kernel_test
+async def test_names_that_an_app_makes_up_cost_the_system_no_memory(kernel):
+    async def make_up(start):
+        for n in range(start, start + 300):
+            with raises(UnknownMethod):
+                await client.invoke("no_such_method_{}".format(n), [])
+        gc.collect()
+        return gc.mem_alloc()
+
+    provider = SystemProvider("log", 2)
+    provider.install()
+    client = await ServiceClient(ServiceSelector("kodkod/log")).open()
+    provider._methods = Telling()
+    before = await make_up(0)
+    assert await make_up(1000) - before < 2000  # each name has 20 B
+    client.close()
     await provider.uninstall()
 
 

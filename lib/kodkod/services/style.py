@@ -46,6 +46,8 @@ class _Provider(ServiceProvider):
         target.provider_ = self
         self.target_ = target
         self.methods_ = {}
+        # The class of the resource that was called last, by the method's name.
+        self.kinds_ = {}
         # The client of each async method that runs, by its task.
         self.callers_ = {}
         for hook in _HOOKS:
@@ -69,10 +71,15 @@ class _Provider(ServiceProvider):
         index = str(index)
         if index[:1] == ".":
             resource = self.resource(client, arguments.pop(0))
-            method = _method(resource, index[1:], Resource)
+            kind = _type(resource)
+            if self.kinds_.get(index) is not kind:
+                _check(resource, index[1:], Resource)
+                self.kinds_[index] = kind
+            method = getattr(resource, index[1:])
         else:
             if index not in self.methods_:
-                self.methods_[index] = _method(self.target_, index, None)
+                _check(self.target_, index, None)
+                self.methods_[index] = getattr(self.target_, index)
             method = self.methods_[index]
             arguments = [client] + (arguments if _type(arguments) is _list else [arguments])
         self.caller_ = client
@@ -96,14 +103,19 @@ class _Provider(ServiceProvider):
             del self.callers_[task]
 
 
-def _method(target, name, base):
-    # Only what the class itself defines as a public method.
+def _check(target, name, base):
+    # Only what the class itself defines as a public method. It is looked for as text first:
+    # getattr would keep each name that a client makes up, for ever.
+    kind = _type(target)
     found = None
-    if name[:1] not in ("", "_") and name not in _HOOKS:
-        found = getattr(type(target), name, None)
+    if name[:1] not in ("", "_") and name not in _HOOKS and _defines(kind, name):
+        found = getattr(kind, name)
     if not callable(found) or isinstance(found, type) or hasattr(base, name):
         raise errors.UnknownMethod(f"{target.provider_.name} has no method {name}")
-    return getattr(target, name)
+
+
+def _defines(kind, name):
+    return name in kind.__dict__ or any(_defines(base, name) for base in kind.__bases__)
 
 
 def _marked(result):
