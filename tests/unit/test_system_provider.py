@@ -46,6 +46,13 @@ async def test_who_looks_for_a_service_never_gets_an_error_of_another_ones_numbe
     for minor in (-1, "x", None):
         with raises((ValueError, TypeError)):
             provider.provides(ServiceSelector("u", 1, minor), provider)
+    for options in ({"id": [1]}, {"tags": [["x"]]}, {"tags": [5]}):
+        with raises(TypeError):
+            provider.provides(ServiceSelector("u", 1, 0), provider, **options)
+    with raises(TypeError):
+        provider.provides(ServiceSelector(["u"], 1, 0), provider)
+    with raises(TypeError):
+        Impostor(["odd"], 1, 0).provides(ServiceSelector("u", 1, 0), provider)
 
 
 @kernel_test
@@ -58,8 +65,8 @@ async def test_no_name_that_an_app_gives_keeps_the_list_of_services_from_being_t
     providers = []
     for name in names:
         provider = Impostor(name, 1 << 80, "x", tags=["t" * 500, name] + ["\U0001f600" * 40] * 9)
-        provider.provides(ServiceSelector(name, name, 1 << 80), provider, id=name)
-        provider.announced_ = tuple(provider.services_)
+        tags = provider.tags_  # as one that is set past provides()
+        provider.announced_ = ((name, name, 1 << 80, 128, tags, name, provider.handle),)
         providers.append(provider)
     told = listing(providers)
     assert len(told) == len(names)

@@ -55,6 +55,9 @@ class ServiceResourceProxy(Inbox):
 
     def close(self):
         """Closes the resource, too. Plain, idempotent, never raises."""
+        _k.closing(self.close_)
+
+    def close_(self):
         handle = self.handle
         if handle is not None:
             self.shut_()

@@ -2,9 +2,9 @@
 from asyncio import core
 
 from kodkod import errors
+from kodkod.services import kernel as _k
 from kodkod.services.call import AWAITED
 from kodkod.services.client import ServiceClient
-from kodkod.services.kernel import nothing
 from kodkod.services.provider import ServiceProvider
 from kodkod.services.proxy import ServiceResourceProxy
 from kodkod.services.registry import ServiceSelector
@@ -129,7 +129,15 @@ class Resource(ServiceResource):
     def __init__(self, service, client=None):
         provider = service.provider_
         if client is None:
-            client = provider.caller_ or provider.callers_.get(core.cur_task)
+            client = provider.caller_
+        task = core.cur_task
+        while client is None and task:  # that of an async method, or one that it has made
+            client = provider.callers_.get(task)
+            task = _k.kernel.maker(provider.owner_, task)
+        if client is None:
+            raise ValueError(
+                f"{provider.name}: no call is answered here, give Resource the client"
+            )
         super().__init__(provider, client, notifiable=True)
         self.provider_ = provider
 
@@ -202,7 +210,7 @@ class _Proxy(ServiceResourceProxy):
         return method
 
     # The messages stay where they arrive, within its bounds, until they are asked for.
-    next_ = nothing
+    next_ = _k.nothing
 
     def on_notified(self, _):
         if self.reason_:
