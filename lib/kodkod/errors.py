@@ -34,6 +34,8 @@ class RemoteError(KodkodError):
 
 def __getattr__(name):
     names = _NAMES.split()
+    if name == "__all__":
+        return names
     if name not in names:
         raise AttributeError(name)
     base = __getattr__("ServiceNotFound") if name == "VersionMismatch" else KodkodError

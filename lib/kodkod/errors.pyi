@@ -1,5 +1,32 @@
 from typing import Any
 
+__all__ = [
+    "KodkodError",
+    "ServiceNotFound",
+    "VersionMismatch",
+    "Ambiguous",
+    "AlreadyOpen",
+    "AlreadyInstalled",
+    "ClientClosed",
+    "ServiceClosed",
+    "ResourceClosed",
+    "NotNotifiable",
+    "CallTimeout",
+    "Busy",
+    "UnknownMethod",
+    "NotSerializable",
+    "TooLarge",
+    "Denied",
+    "RemoteError",
+    "AppNotFound",
+    "AppExists",
+    "AppFailed",
+    "ImageInvalid",
+    "StorageFull",
+    "AuthFailed",
+    "Incompatible",
+]
+
 class KodkodError(Exception):
     """The root of all. `code` is its number on the wire."""
 

@@ -16,6 +16,8 @@ PARKED = _Parked()
 def wake(task):
     """Ends the wait of `task`. One that is being cancelled wakes by itself, and must stay so."""
     queue = core._task_queue
+    if task is core.cur_task:  # it runs
+        return
     if task.data is PARKED:
         queue.push(task)
     elif task.data is None:

@@ -296,6 +296,28 @@ def test_one_chatty_resource_does_not_silence_another(lab: SimulatedDevice) -> N
     run(lab, main)
 
 
+def test_on_notified_may_wait_for_tasks_that_call_its_own_client(lab: SimulatedDevice) -> None:
+    answers = []
+
+    class Calling(Watcher):
+        async def on_notified(self, value: Any) -> None:
+            answers.append(await asyncio.gather(client.invoke("echo", [value])))
+
+    client = ServiceClient(SELECTOR)
+
+    async def main(device: Device) -> None:
+        await client.open()
+        proxy = Calling(client, await client.invoke("hold"))
+        for value in range(3):
+            await client.invoke("notify", [proxy, value])
+        await until(lambda: len(answers) == 3)
+        client.close()
+
+    began = time.monotonic()
+    run(lab, main)
+    assert time.monotonic() - began < 10  # the limit of a call
+
+
 def test_clients_of_two_devices(lab: SimulatedDevice, tmp_path: Path) -> None:
     second = SimulatedDevice(tmp_path, "second")
     second.home = lab.home
@@ -416,6 +438,28 @@ def test_the_tutorials_client_runs_here_unchanged(bench: SimulatedDevice) -> Non
         two.close()
 
     with bench.connect() as device, using(device):
+        asyncio.run(main())
+
+
+def test_what_the_second_style_does_not_read_has_the_bounds_of_the_client(
+    lab: SimulatedDevice,
+) -> None:
+    async def main() -> None:
+        director = ServiceClient(DIRECTOR)
+        await director.open(5000)
+        await director.invoke("start", ["short", {}])
+        async with connect("scenarios/lines") as first, connect("scenarios/lines", queue=3) as two:
+            line, other = await first.line(), await two.line()
+            for n in range(10):
+                await line.say(n)
+            await two.line()  # what was sent before its answer is here
+            other.close()
+            assert [message async for message in other] == [7, 8, 9]
+            assert other.dropped == 7
+        await director.invoke("tidy", [])
+        director.close()
+
+    with lab.connect() as device, using(device):
         asyncio.run(main())
 
 

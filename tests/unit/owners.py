@@ -123,10 +123,14 @@ class Kernel:
         assert owner.running, f"a task for {owner.name}, which has ended"
         steps = _Steps(self, owner, coro)
         steps.task = _create_task(steps)
+        steps.maker = core.cur_task
         owner.tasks.append(steps)
         if background:
             self.background.append(steps)
         return steps.task
+
+    def maker(self, owner, task):
+        return {steps.task: steps.maker for steps in owner.tasks}.get(task)
 
     def log(self, owner, level, text):
         self.logged.append((owner, text))

@@ -148,3 +148,9 @@ def test_codes_of_a_newer_side_arrive_as_remote_error():
 def test_a_whole_float_or_bool_as_code_does_no_harm():
     for code in (True, 1.0):
         assert isinstance(errors.from_wire(code, "text"), errors.KodkodError)
+
+
+def test_all_can_be_imported_at_once():
+    scope = {}
+    exec("from kodkod.errors import *", scope)
+    assert scope["Busy"] is errors.Busy and scope["KodkodError"] is errors.KodkodError

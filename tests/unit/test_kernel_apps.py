@@ -21,10 +21,18 @@ from kernel_lab import (
     whole,
     write,
 )
+from kodkod import errors
 from kodkod.apps import loader, logs, starting
 from kodkod.apps.guard import Guard
 from kodkod.message import pack
-from kodkod.services import ServiceProvider, ServiceSelector, registry
+from kodkod.services import (
+    ServiceClient,
+    ServiceProvider,
+    ServiceResource,
+    ServiceResourceProxy,
+    ServiceSelector,
+    registry,
+)
 from kodkod.system.log import piece
 
 
@@ -265,18 +273,202 @@ async def test_who_does_not_end_is_ended_by_force(kernel):
 
 
 @kernel_test
-async def test_a_task_that_yields_to_nobody_is_ended_too(kernel):
+async def test_a_handler_that_returns_a_generator_answers_at_once(kernel):
+    class Lister(ServiceProvider):
+        def handle(self, index, arguments, gid, client):
+            return index and (number for number in (1, 2))
+
+    async def main():
+        selector = ServiceSelector("lister", 1, 0)
+        provider = Lister("lister", 1, 0)
+        provider.provides(selector, provider)
+        provider.install()
+        client = await ServiceClient(selector).open()
+        with raises(errors.NotSerializable, "list() an iterator"):
+            await client.invoke(1, timeout_ms=None)
+        assert await client.invoke(0) == 0 and not provider.running_
+        provider.uninstall()
+
+    await ended(started(kernel, main), "ended", 0)
+
+
+@kernel_test
+async def test_on_notified_may_wait_for_tasks_that_call_its_own_client(kernel):
+    class Echo(ServiceProvider):
+        def handle(self, index, arguments, gid, client):
+            if index == "open":
+                self.held = ServiceResource(self, client, notifiable=True)
+                return self.held
+            if index == "notify":
+                for value in range(3):
+                    self.held.notify(value)
+            return arguments
+
+    class Calling(ServiceResourceProxy):
+        async def on_notified(self, value):
+            call = client.invoke("echo", value)
+            answers.append(await (asyncio.wait_for(call, 1) if value else asyncio.gather(call)))
+
+    async def main():
+        nonlocal client
+        selector = ServiceSelector("echo", 1, 0)
+        provider = Echo("echo", 1, 0)
+        provider.provides(selector, provider)
+        provider.install()
+        client = await ServiceClient(selector).open()
+        Calling(client, await client.invoke("open"))
+        await client.invoke("notify", timeout_ms=500)
+        await asyncio.sleep_ms(20)
+        provider.uninstall()
+
+    client = None
+    answers = []
+    await ended(started(kernel, main), "ended", 0)
+    assert answers == [[0], 1, 2]
+
+
+@kernel_test
+async def test_what_waits_for_nothing_is_an_error_at_once(kernel):
     def nowhere():
         yield
 
+    class Numbers:
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            return 7
+
     async def lost():
-        await nowhere()
+        for values in (nowhere(), map(str, [1]), Numbers()):
+            try:
+                await values
+            except errors.NotSerializable as exc:
+                told.append(str(exc)[:7])
+            await asyncio.sleep_ms(1)
+
+    told = []
+    app = started(kernel, lost)
+    await ended(app, "ended", 0)
+    assert told == ["awaited"] * 3
+
+
+@kernel_test
+async def test_who_waits_for_nothing_can_be_stopped(kernel):
+    async def lost():
+        while True:
+            try:
+                await iter([1])
+            except errors.NotSerializable:
+                pass
 
     app = started(kernel, lost)
     await settle()
     assert app.is_running
     await app.stop(20)
     assert app.reason == "stopped"
+
+
+@kernel_test
+async def test_a_coroutine_driven_by_hand_harms_nobody(kernel):
+    async def sleeps():
+        await asyncio.sleep_ms(5)
+
+    async def awaits():
+        await asyncio.create_task(sleeps())
+
+    async def tells():
+        await asyncio.sleep_ms(1)
+        event.set()
+
+    async def is_told():
+        asyncio.create_task(tells())
+        await event.wait()
+
+    async def reads():
+        await channel.receive()
+
+    async def opens():
+        await ServiceClient(selector).open(50)
+
+    async def ticks():
+        for _ in range(20):
+            await asyncio.sleep_ms(1)
+        told.append("ticks")
+
+    async def drives(work, more, close):
+        x = work()
+        x.send(None)
+        if close:
+            x.close()
+        channel.try_send(1)
+        registry.changed.set()
+        await more()
+        await asyncio.sleep_ms(20)
+        x.close()
+        told.append(1)
+
+    async def ends(work):
+        work().send(None)
+
+    async def main():
+        nonlocal event, channel
+        other = asyncio.create_task(ticks())
+        for work in (sleeps, awaits, is_told, reads, opens):
+            for more in (sleeps, ticks):
+                for close in (True, False):
+                    event = asyncio.Event()
+                    channel = kodkod.Channel(3)
+                    await drives(work, more, close)
+            event = asyncio.Event()
+            channel = kodkod.Channel(3)
+            if work is not opens:
+                await asyncio.create_task(ends(work))
+        for more in (awaits, is_told, reads):  # what only sleeps waits for nothing else
+            event = asyncio.Event()
+            channel = kodkod.Channel(3)
+            await drives(sleeps, more, False)
+        await other
+
+    event = channel = None
+    selector = ServiceSelector("nobody", 1, 0)
+    told = []
+    app = started(kernel, main)
+    assert await app.wait() == 0
+    assert told.count(1) == 23
+    assert told.count("ticks") == 11
+
+
+@kernel_test
+async def test_a_coroutine_driven_to_its_end_by_hand_runs_at_once(kernel):
+    async def work():
+        await asyncio.sleep_ms(60000)
+        return 7
+
+    def traced(coro):
+        while True:
+            try:
+                coro.send(None)
+            except StopIteration as exc:
+                return exc.value
+            yield
+
+    async def quick():
+        await asyncio.sleep_ms(2)
+        return 8
+
+    async def main():
+        x = work()
+        x.send(None)
+        try:
+            x.send(None)
+        except StopIteration as exc:
+            told.append(exc.value)
+        told.append(await traced(quick()))  # as a library does that passes on what it drives
+
+    told = []
+    await ended(started(kernel, main), "ended", 0)
+    assert told == [7, 8]
 
 
 @kernel_test

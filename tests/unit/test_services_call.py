@@ -46,6 +46,9 @@ class Odd(Provider):
     async def on_object_later(self, arguments, client):
         return object()
 
+    def on_iterator(self, arguments, client):
+        return map(str, arguments)
+
     def on_big(self, arguments, client):
         return "x" * 9000
 
@@ -494,6 +497,16 @@ async def test_an_answer_that_may_not_cross_is_a_typed_error_and_nobody_dies(ker
     with raises(errors.TooLarge, "result: over"):
         await mine.invoke("big")
     assert app.running
+    assert await mine.invoke("echo", 1) == 1
+
+
+@scenario
+async def test_an_iterator_is_no_answer_and_holds_no_place(kernel):
+    app, provider, mine = await odd()
+    for values in ([], [1, 2]):
+        with raises(errors.NotSerializable, "result: map"):
+            await mine.invoke("iterator", values)
+    assert provider.running_ == 0
     assert await mine.invoke("echo", 1) == 1
 
 

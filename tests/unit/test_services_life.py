@@ -817,3 +817,31 @@ def test_random_interleavings_leave_nothing():
         except BaseException:
             print("seed", seed)
             raise
+
+
+@scenario
+async def test_close_is_whole_and_never_raises_also_where_the_stack_is_nearly_full(kernel):
+    def deep(frames, function):
+        return deep(frames - 1, function) if frames else function()
+
+    def fits(frames):
+        try:
+            deep(frames, int)
+            return True
+        except RuntimeError:
+            return False
+
+    most = 1
+    while fits(most):
+        most += 1
+    provider = installed(Owner())
+    for which in ("client", "proxy"):
+        for left in range(6, 60):
+            mine = await opened()
+            held = await proxy(mine)
+            deep(most - left, (mine if which == "client" else held).close)
+            await owners.settle()
+            assert held.got == [("closed", "closed")] and held.is_closed, (which, left)
+            assert not provider.resources()
+            mine.close()
+            assert not provider.sessions_

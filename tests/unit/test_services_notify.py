@@ -1,5 +1,6 @@
 # Notifications: order, bounds, what is kept, when they are delivered, and what they cost.
 import asyncio
+from time import ticks_diff, ticks_ms
 
 import owners
 from harness import raises
@@ -212,6 +213,28 @@ async def test_on_notified_may_call_its_own_client(kernel):
     await mine.invoke("notify", [held, [0]])
     await owners.settle(20)
     assert answers == [0, 1, 2, 3]
+
+
+@scenario
+async def test_on_notified_may_wait_for_tasks_that_call_its_own_client(kernel):
+    answers = []
+
+    class Calling(ServiceResourceProxy):
+        async def on_notified(self, value):
+            if value % 2:
+                call = asyncio.wait_for(self.client_.invoke("echo", value), 1)
+            else:
+                call = asyncio.gather(self.client_.invoke("echo", value))
+            answers.append(await call)
+
+    installed(Owner())
+    mine = await opened()
+    held = Calling(mine, await mine.invoke("open", "r"))
+    before = ticks_ms()
+    await mine.invoke("notify", [held, [1, 2, 3]])
+    await owners.settle(20)
+    assert answers == [1, [2], 3]
+    assert ticks_diff(ticks_ms(), before) < 1000
 
 
 @scenario

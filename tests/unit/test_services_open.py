@@ -447,3 +447,29 @@ async def test_an_unknown_overflow_policy_is_refused(kernel):
         ServiceClient(SELECTOR, overflow="panic")
     with raises(ValueError, "queue=0"):
         ServiceClient(SELECTOR, queue=0)
+
+
+@scenario
+async def test_what_a_client_learns_of_its_provider_is_a_copy(kernel):
+    provider = installed(Owner())
+    provider.patch = ["the provider's own"]
+    mine = await opened()
+    mine.patch.append("the client's")
+    assert provider.patch == ["the provider's own"]
+    mine.close()
+    provider.patch = object()
+    with raises(errors.NotSerializable, "provider[3]: object"):
+        await opened()
+
+
+@scenario
+async def test_who_waits_to_reconnect_is_told_so(kernel):
+    provider = installed(Owner())
+    mine = await opened(reconnect=True)
+    provider.uninstall()
+    await owners.settle()
+    with raises(errors.ServiceClosed, "its provider is gone, wait for it"):
+        await mine.invoke("echo", 1)
+    with raises(errors.AlreadyOpen, "it is open or opens, close() it"):
+        await mine.open()
+    mine.close()

@@ -1,5 +1,6 @@
 # The second style: @service, Resource and connect, over the same classes.
 import asyncio
+import gc
 
 import owners
 from harness import raises
@@ -215,6 +216,56 @@ async def test_malformed_calls_are_typed_errors_and_nobody_dies(kernel):
 
 
 @scenario
+async def test_a_resource_of_another_class_has_its_own_methods_only(kernel):
+    def define():
+        @service("two kinds")
+        class Two:
+            def make(self, client, kind):
+                return (Base, Lower)[kind](self)
+
+        class Base(Resource):
+            def who(self):
+                return "base"
+
+        class Lower(Base):
+            def who(self):
+                return "lower"
+
+            def more(self):
+                return "more"
+
+    kernel.call(Owner(), define)
+    async with connect("two kinds") as two:
+        base, lower = await two.make(0), await two.make(1)
+        for _ in range(2):
+            assert (await lower.who(), await lower.more(), await base.who()) == (
+                "lower",
+                "more",
+                "base",
+            )
+            with raises(errors.UnknownMethod, "more"):
+                await base.more()
+
+
+@scenario
+async def test_names_that_a_client_makes_up_cost_the_provider_no_memory(kernel):
+    async def make_up(start):
+        for n in range(start, start + 300):
+            for name, arguments in (("no_such_method_{}", 1), (".no_such_method_{}", [handle])):
+                with raises(errors.UnknownMethod):
+                    await client.invoke(name.format(n), arguments)
+        gc.collect()
+        return gc.mem_alloc()
+
+    provide(Owner())
+    client = await ServiceClient(ServiceSelector("tutorial/notes")).open()
+    handle = (await client.invoke("connect", ()))["kodkod:handle"]
+    before = await make_up(0)
+    assert await make_up(1000) - before < 2000  # each name has 20 B
+    client.close()
+
+
+@scenario
 async def test_errors_arrive_as_in_the_first_style(kernel):
     provide(Owner())
     async with connect("tutorial/notes") as remote:
@@ -236,6 +287,31 @@ async def test_resources_belong_to_the_client_that_asked_in_every_kind_of_method
                 assert notes.provider.resource(number, held.handle)
                 held.close()
     assert not notes.provider.callers_ and notes.provider.caller_ is None
+
+
+@scenario
+async def test_a_task_that_a_method_has_made_may_make_the_resource(kernel):
+    def define():
+        @service("helped")
+        class Helped:
+            async def make(self, client):
+                return await asyncio.wait_for(self.made(), 1)
+
+            async def made(self):
+                return Resource(self)
+
+            async def make_all(self, client):
+                await asyncio.gather(self.made(), self.made())
+
+        return Helped
+
+    helped = kernel.call(Owner(), define)
+    async with connect("helped") as remote:
+        held = await remote.make()
+        await remote.make_all()
+        assert len(helped.provider.resources()) == 3 and not held.is_closed
+        with raises(ValueError, "give Resource the client"):
+            kernel.call(helped.provider.owner_, Resource, helped.provider.target_)
 
 
 @scenario
@@ -304,6 +380,35 @@ async def test_what_is_not_read_is_bounded_and_counted(kernel):
         two.close()
         assert await drain(two) == list(range(36, 100))
         assert two.dropped == 36
+
+
+@scenario
+async def test_what_is_not_read_has_the_bounds_of_the_client(kernel):
+    provide(Owner())
+    async with connect("tutorial/notes") as first:
+        one = await first.connect()
+        for options, kept, dropped in (
+            ({"queue": 3}, [7, 8, 9], 7),
+            ({"queue": 3, "overflow": "drop_newest"}, [0, 1, 2], 7),
+            ({"queue": 3, "overflow": "close"}, [0, 1, 2], 1),
+            ({"queue": 100}, list(range(10)), 0),
+        ):
+            async with connect("tutorial/notes", **options) as second:
+                two = await second.connect()
+                for n in range(10):
+                    await one.send(n)
+                    await asyncio.sleep_ms(0)
+                await owners.settle()
+                assert two.is_closed == (options.get("overflow") == "close")
+                two.close()
+                assert (await drain(two), two.dropped) == (kept, dropped)
+        async with connect("tutorial/notes") as second:
+            two = await second.connect()
+            for n in range(10):
+                await one.send(str(n) * 1000)  # 4 KB of them
+                await asyncio.sleep_ms(0)
+            two.close()
+            assert (len(await drain(two)), two.dropped) == (4, 6)
 
 
 @scenario

@@ -6,7 +6,7 @@ import gc
 from harness import raises
 from kernel_lab import kernel_test
 from kodkod import connect
-from kodkod.errors import RemoteError
+from kodkod.errors import RemoteError, UnknownMethod
 from kodkod.message import pack
 from kodkod.services import ServiceClient, ServiceProvider, ServiceSelector
 from kodkod.services.listing import listing
@@ -81,6 +81,13 @@ async def test_who_looks_for_a_service_never_gets_an_error_of_another_ones_numbe
     for minor in (-1, "x", None):
         with raises((ValueError, TypeError)):
             provider.provides(ServiceSelector("u", 1, minor), provider)
+    for options in ({"id": [1]}, {"tags": [["x"]]}, {"tags": [5]}):
+        with raises(TypeError):
+            provider.provides(ServiceSelector("u", 1, 0), provider, **options)
+    with raises(TypeError):
+        provider.provides(ServiceSelector(["u"], 1, 0), provider)
+    with raises(TypeError):
+        Impostor(["odd"], 1, 0).provides(ServiceSelector("u", 1, 0), provider)
 
 
 @kernel_test
@@ -93,8 +100,8 @@ async def test_no_name_that_an_app_gives_keeps_the_list_of_services_from_being_t
     providers = []
     for name in names:
         provider = Impostor(name, 1 << 80, "x", tags=["t" * 500, name] + ["\U0001f600" * 40] * 9)
-        provider.provides(ServiceSelector(name, name, 1 << 80), provider, id=name)
-        provider.announced_ = tuple(provider.services_)
+        tags = provider.tags_  # as one that is set past provides()
+        provider.announced_ = ((name, name, 1 << 80, 128, tags, name, provider.handle),)
         providers.append(provider)
     told = listing(providers)
     assert len(told) == len(names)
@@ -119,6 +126,25 @@ async def test_an_app_calls_the_systems_services_by_connect_with_any_number_of_a
         assert await service.tell(5) == [5]
         assert await service.tell("clock", 5) == ["clock", 5]
         assert await service.tell([1]) == [[1]]
+    await provider.uninstall()
+
+
+@kernel_test
+async def test_names_that_an_app_makes_up_cost_the_system_no_memory(kernel):
+    async def make_up(start):
+        for n in range(start, start + 300):
+            with raises(UnknownMethod):
+                await client.invoke("no_such_method_{}".format(n), [])
+        gc.collect()
+        return gc.mem_alloc()
+
+    provider = SystemProvider("log", 2)
+    provider.install()
+    client = await ServiceClient(ServiceSelector("kodkod/log")).open()
+    provider._methods = Telling()
+    before = await make_up(0)
+    assert await make_up(1000) - before < 2000  # each name has 20 B
+    client.close()
     await provider.uninstall()
 
 

@@ -43,6 +43,7 @@ _UNSET: Any = object()
 _hooks: set[asyncio.Task[None]] = set()
 _log = logging.getLogger("kod.services")
 _device: contextvars.ContextVar[Device | Connection] = contextvars.ContextVar("device")
+_delivering: contextvars.ContextVar[ServiceClient] = contextvars.ContextVar("delivering")
 
 
 @contextlib.contextmanager
@@ -116,6 +117,13 @@ class Inbox:
     def _over(self) -> Any:
         return None
 
+    def _take(self) -> Any:
+        value, size = self._values.popleft()
+        self._bytes -= size
+        return value
+
+    _next = _take  # what on_notified gets
+
     def _count_lost(self, lost: int) -> None:
         if lost > self._lost:
             self.dropped += lost - self._lost
@@ -167,6 +175,7 @@ class ServiceClient:
     _reopen: Connection
     _task: asyncio.Task[None] | None = None
     _opening = False
+    _busy = False  # with an async on_notified
     _taken = 0
     # What else becomes of an answer.
     _arrived: Callable[[Any], Any] | None = None
@@ -259,8 +268,8 @@ class ServiceClient:
 
     async def _flush(self, timeout_ms: int | None) -> None:
         # What was sent before the handler returned is delivered before the caller goes on,
-        # unless the caller is the one who delivers.
-        if asyncio.current_task() is self._task:
+        # unless the caller is the one who delivers, or whom that has made and may wait for.
+        if self._busy and _delivering.get(None) is self:
             return
         mark = self._taken + len(self._queue)
         end = time.monotonic() + (FOREVER_MS if timeout_ms is None else timeout_ms) / 1000
@@ -405,6 +414,7 @@ class ServiceClient:
 
     async def _attend(self) -> None:
         # The one task that delivers, so that bodies never overlap.
+        _delivering.set(self)
         try:
             start = time.monotonic()
             while self._queue:
@@ -415,21 +425,22 @@ class ServiceClient:
                 try:
                     result = None
                     if isinstance(inbox, Inbox) and inbox._values:
-                        value, size = inbox._values.popleft()
-                        inbox._bytes -= size
-                        result = inbox.on_notified(value)
+                        result = inbox.on_notified(inbox._next())
                     elif inbox._reason:
                         result = inbox._over()
                     if inspect.isawaitable(result):
+                        self._busy = True
                         await result
                 except (Exception, asyncio.CancelledError):
                     if _is_cancelled(self._task):
                         raise
                     _log.exception("on_notified")
+                self._busy = False
                 if time.monotonic() - start > _STEP_S:
                     await asyncio.sleep(0)
                     start = time.monotonic()
         finally:
+            self._busy = False
             self._task = None
             self._taken_more.set()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,7 +11,6 @@ from kod.services_client import OPEN_MS, ServiceClient, ServiceResourceProxy
 
 # lib/kodkod/services/style.py has the same: how a resource that a method returns crosses.
 HANDLE = "kodkod:handle"
-KEPT = 64  # messages that nobody has taken, of one resource
 
 
 class connect:
@@ -70,7 +68,6 @@ class _Proxy(ServiceResourceProxy):
 
     def __init__(self, client: ServiceClient, handle: int) -> None:
         self._changed = Signal()
-        self._messages: collections.deque[Any] = collections.deque()
         super().__init__(client, handle)
         self._invoke = client.invoke
 
@@ -85,11 +82,12 @@ class _Proxy(ServiceResourceProxy):
         setattr(self, name, method)
         return method
 
-    def on_notified(self, value: Any) -> None:
-        if len(self._messages) >= KEPT:
-            self._messages.popleft()
-            self.dropped += 1
-        self._messages.append(value)
+    def _next(self) -> None:
+        """The messages stay where they arrive, within its bounds, until they are asked for."""
+
+    def on_notified(self, _: Any) -> None:
+        if self._reason:
+            self._over()
         self._changed.set()
 
     def on_closed(self, reason: str) -> None:
@@ -99,8 +97,8 @@ class _Proxy(ServiceResourceProxy):
         return self
 
     async def __anext__(self) -> Any:
-        while not self._messages:
+        while not self._values:
             if self.is_closed:
                 raise StopAsyncIteration
             await self._changed.wait()
-        return self._messages.popleft()
+        return self._take()

@@ -4,16 +4,15 @@
 import asyncio
 import builtins
 
-from kodkod.apps import loader, logs, upkeep
+from kodkod.apps import loader, logs, scheduler, upkeep
 from kodkod.apps.guard import Guard
-from kodkod.apps.scheduler import Scheduler
 from kodkod.services import kernel as seam
 
 
 def start():
     """Make the kernel and put its hooks in force; nothing runs before its `run()`."""
     guard = Guard()
-    kernel = Scheduler(guard)
+    kernel = scheduler.Scheduler(guard)
     seam.kernel = loader.kernel = logs.kernel = kernel
     core = asyncio.core
     _replace(builtins, "print", logs.print_)
@@ -25,6 +24,7 @@ def start():
         _replace(place, "run", loader.hand_over)
         _replace(place, "new_event_loop", core.get_event_loop)
         _replace(place, "current_task", loader.current_task)
+    _replace(core.SingletonGenerator, "__next__", scheduler.sleep)
     _replace(core.IOQueue, "_enqueue", loader.enqueue)
     _replace(core, "run_until_complete", loader.hand_over)
     _replace(core.Loop, "run_until_complete", loader.hand_over)

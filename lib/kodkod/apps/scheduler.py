@@ -6,10 +6,10 @@ from time import ticks_add, ticks_diff, ticks_ms, ticks_us
 
 from micropython import const
 
+from kodkod import errors
 from kodkod.apps import logs, upkeep
 from kodkod.apps.app import App
 from kodkod.apps.ending import Ending, unqueue
-from kodkod.errors import ServiceClosed
 
 _QUIET = (CancelledError, StopIteration)
 # After a step longer than this a quarter of its time is for those who take less. So they, and a
@@ -21,6 +21,36 @@ _HELD_MS = const(1)  # without memory: until it is looked again
 
 def _apply(function, args, _1, _2):
     return function(*args)
+
+
+_sleep = [0, None]  # that which began last: until when, and whose
+
+
+def sleep(self):
+    """Replaces `__next__` of asyncio's sleep. The loop queues the task when its step is over: one
+    that drives a coroutine by hand goes on, and C code does not survive what is queued twice."""
+    if self.state is None:
+        _sleep[1] = None
+        self.exc.__traceback__ = None
+        raise self.exc
+    task = core.cur_task
+    if task.data is not None:  # by hand it waits for something already
+        unqueue(task)
+    _sleep[0] = self.state
+    _sleep[1] = task
+    self.state = None
+    return _sleep
+
+
+def _lost(task):
+    # It waits for nothing, as an iterator's values do not: it could not even be cancelled.
+    queue = core._task_queue
+    if _sleep[1] is task:  # what sleeps was driven by hand
+        _sleep[1] = None
+        queue.push(task, _sleep[0])
+    else:
+        queue.push(task)
+        task.data = errors.NotSerializable("awaited what does not wait: list() an iterator")
 
 
 def _untie(task):
@@ -50,6 +80,8 @@ class Scheduler(Ending):
         # The same for a call: what the caller gets for an exception is not to be cut short.
         self.left = (self._raised, ticks_us) + 2 * (self._raised_late, guard.settle)
         self.opened = (ticks_us, None) + 2 * (guard.drain, None)  # the same at a call's start
+        # What to do with a task whose step has returned, by whether it sleeps. It has no jump.
+        self.waits = ({}.get, core._task_queue.push)
         self.back = 0  # 1: the step is over, its task waits for something
         self.error = None  # what the last step raised, until it is dealt with
         self.judged = None  # the app whose exception is being looked at
@@ -92,7 +124,7 @@ class Scheduler(Ending):
         self.shield += 1
         try:
             task = core.Task([coro, app], core.__dict__)
-            (app.background if background else app.tasks)[task] = True
+            (app.background if background else app.tasks)[task] = core.cur_task
             core._task_queue.push(task)
         finally:
             self.shield -= 1
@@ -153,7 +185,11 @@ class Scheduler(Ending):
         if passes or owner is self.judged:
             return exc
         self.fail(owner, exc)
-        return ServiceClosed("app '{}' has ended".format(owner.name))
+        return errors.ServiceClosed("app '{}' has ended".format(owner.name))
+
+    def maker(self, app, task):
+        """The task that has made `task`, which has not ended yet, of `app`."""
+        return app.tasks.get(task)
 
     def log(self, owner, level, text):
         logs.write(owner or self.system, level, text)
@@ -222,6 +258,8 @@ class Scheduler(Ending):
         streams = io.map
         guard = self.guard
         settled = self.settled
+        waits = self.waits
+        sleep = _sleep
         now = ticks_us()
         while self.ending is None:
             if self.error is not None:
@@ -247,14 +285,16 @@ class Scheduler(Ending):
             try:
                 if exc is None:
                     self.current = app
-                    coro.send(None)
+                    sleeps = coro.send(None) is sleep
+                    waits[sleeps](task, sleep[0])
                     self.back = 1
                 elif task.done():
                     raise exc
                 else:
                     task.data = None
                     self.current = app
-                    coro.throw(exc)
+                    sleeps = coro.throw(exc) is sleep
+                    waits[sleeps](task, sleep[0])
                     self.back = 1
             except BaseException as er:  # a step is the boundary of all that an app may raise
                 self.error = er
@@ -267,6 +307,8 @@ class Scheduler(Ending):
                 self._took_long(app, took)
             if task.data is not None:
                 _untie(task)
+            elif self.back and not sleeps:
+                _lost(task)
 
     def _took_long(self, app, took):
         # A step of `app`, `took` us of it.
@@ -309,6 +351,8 @@ class Scheduler(Ending):
         app = task.coro[1]
         quiet = isinstance(exc, _QUIET)
         state = task.state
+        if state and task.data is not None:  # by hand it waits for something
+            unqueue(task)
         if state is True:
             task.state = None
             if isinstance(exc, Exception) and not quiet:

@@ -80,8 +80,7 @@ def give_back(kernel):
     global _reserve
     _reserve = None
     kernel.short = True
-    if kernel.upkeep is not asyncio.core.cur_task:
-        wake(kernel.upkeep)
+    wake(kernel.upkeep)
 
 
 def is_app(kernel, app):

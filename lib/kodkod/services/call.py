@@ -13,6 +13,8 @@ from kodkod.signal import wake
 _FOREVER = const(1 << 28)
 # One service must not starve the others of its app, nor one client the other clients.
 _RUNNING = const(64)
+# What is awaited when a handler returns it: a coroutine, a task, a sleep. No mere iterator is.
+AWAITED = (type(_ for _ in ()), core.Task, core.SingletonGenerator)
 
 
 class Call:
@@ -78,7 +80,7 @@ class Call:
             work = self.work
             if not work:
                 work = session.handle(self.index, self.result, session.gid, session.id)
-            if hasattr(work, "__next__"):
+            if isinstance(work, AWAITED):
                 work = await work
             result = copy(work, None, "result")
             error = None

@@ -7,7 +7,7 @@ from kodkod import errors
 from kodkod.message import copy
 from kodkod.services import kernel as _k
 from kodkod.services import registry
-from kodkod.services.call import Call, crossing
+from kodkod.services.call import AWAITED, Call, crossing
 from kodkod.services.provider import Session
 from kodkod.services.proxy import Delivery
 
@@ -51,7 +51,9 @@ class ServiceClient(Delivery):
         """Waits up to timeout_ms (None: not at all) for a provider; returns the client.
         `if_absent`, a value or a function, answers instead of ServiceNotFound."""
         if self.session_ or self.opening_:
-            raise errors.AlreadyOpen(f"client of {self.selector_.uuid}: it is open, close() it")
+            raise errors.AlreadyOpen(
+                f"client of {self.selector_.uuid}: it is open or opens, close() it"
+            )
         if timeout_ms is _UNSET:
             timeout_ms = _OPEN_MS if if_absent is _UNSET else None
         self.owner_ = _k.kernel.current
@@ -82,19 +84,21 @@ class ServiceClient(Delivery):
                 self.refuse_()
         finally:
             self.opening_ = False
-        _k.shielded(self.begin_, provider, service)
+        about = [provider.name, provider.major, provider.minor, provider.patch]
+        about = _k.kernel.call(provider.owner_, copy, about, None, "provider")
+        _k.shielded(self.begin_, provider, service, *about)
         if self.session_ is None:
             self.refuse_()
 
-    def begin_(self, provider, service):
+    def begin_(self, provider, service, name, major, minor, patch):
         # Whoever is told of its end was told of its begin.
         self.reason_ = None
         self.session_ = session = Session(self, provider, service)
         self.id = session.id
-        self.name = provider.name
-        self.major = provider.major
-        self.minor = provider.minor
-        self.patch = provider.patch
+        self.name = name
+        self.major = major
+        self.minor = minor
+        self.patch = patch
         _k.hook(provider.owner_, provider.on_opened, session.id)
 
     async def invoke(self, index, arguments=None, timeout_ms=_CALL_MS):
@@ -148,11 +152,15 @@ class ServiceClient(Delivery):
         if self.session_:
             error = "Denied", "another app opened it, open your own"
         elif self.reason_ == "service":
-            error = "ServiceClosed", "its provider is gone, open() again"
+            step = "wait for it" if self.opening_ else "open() again"
+            error = "ServiceClosed", "its provider is gone, " + step
         raise getattr(errors, error[0])(f"client of {self.selector_.uuid}: {error[1]}")
 
     def close(self):
         """Closes its proxies and their resources, too. Plain, idempotent, never raises."""
+        _k.closing(self.close_)
+
+    def close_(self):
         self.opening_ = False
         session = self.session_
         _k.shielded(self.shut_, "closed")
@@ -199,6 +207,6 @@ class ServiceClient(Delivery):
 
 def _outcome(session, result):
     # As the provider: nothing of the caller runs what an odd object brings with it.
-    if hasattr(result, "__next__"):
+    if isinstance(result, AWAITED):
         return Call(session, result, 0, 0)
     return copy(result, None, "result")

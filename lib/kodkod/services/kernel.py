@@ -51,6 +51,26 @@ def surely(function, *args):
             k.shield -= 1
 
 
+def closing(function):
+    """Runs `function`, which closes something. Where the stack is nearly full it does so soon, in
+    a task: what it did not come to would stay open."""
+    try:
+        _room(20)
+    except RuntimeError:
+        kernel.task(kernel.current, _soon(function), True)
+    else:
+        function()
+
+
+def _room(frames):
+    if frames:
+        _room(frames - 1)
+
+
+async def _soon(function):
+    function()
+
+
 def hook(owner, function, *args):
     """Runs an app's hook as that app, interruptible. A failure is a line in its log."""
     k = kernel

@@ -16,5 +16,9 @@ def shielded(function: Callable[..., Any], *args: Any) -> Any:
 def surely(function: Callable[..., Any], *args: Any) -> None:
     """As `shielded`, but runs it in any case: nobody else would. It calls no app."""
 
+def closing(function: Callable[[], Any]) -> None:
+    """Runs `function`, which closes something. Where the stack is nearly full it does so soon, in
+    a task: what it did not come to would stay open."""
+
 def hook(owner: Any, function: Callable[..., Any], *args: Any) -> None:
     """Runs an app's hook as that app, interruptible. A failure is a line in its log."""

@@ -36,6 +36,9 @@ class Kernel:
         """A task of `owner`; one in the background does not keep it alive."""
         return core.create_task(coro)
 
+    def maker(self, owner, task):
+        """The task that has made `task` of `owner`, if that is known."""
+
     def log_exception(self, owner, exc, what):
         print(what)
         sys.print_exception(exc)

@@ -87,6 +87,9 @@ class ServiceProvider:
         if not (0 <= priority <= 255 and selector.minor >= 0):  # whoever looks compares them
             raise ValueError(f"{self.name}: a priority is 0 to 255, a minor no less than 0")
         tags = self.tags_ + tuple(tags or ())
+        for text in (self.name, selector.uuid, "" if type(id) in (int, type(None)) else id) + tags:
+            if type(text) is not str:
+                raise TypeError("name, uuid, id and tags are str")
         self.services_.append(
             (selector.uuid, selector.major, selector.minor, priority, tags, id, handler.handle)
         )

@@ -36,6 +36,8 @@ class Inbox:
         self.bytes_ -= size
         return value
 
+    next_ = take_  # what on_notified gets
+
 
 class ServiceResourceProxy(Inbox):
     """The client's side of a resource. `dropped` counts notifications that found no room."""
@@ -53,6 +55,9 @@ class ServiceResourceProxy(Inbox):
 
     def close(self):
         """Closes the resource, too. Plain, idempotent, never raises."""
+        _k.closing(self.close_)
+
+    def close_(self):
         handle = self.handle
         if handle is not None:
             self.shut_()
@@ -76,7 +81,7 @@ class Delivery:
     # Of proxies that were never made, so that these could not count.
     dropped = 0
     owner_ = session_ = task_ = reason_ = None
-    idle_ = False
+    idle_ = busy_ = False
 
     def __init__(self):
         self.queue_ = []
@@ -199,15 +204,17 @@ class Delivery:
                         _delivered.set()
                     try:
                         if inbox.values_:
-                            result = inbox.on_notified(inbox.take_())
+                            result = inbox.on_notified(inbox.next_())
                         elif inbox.reason_:
                             result = inbox.over_()
                         if result is not None and hasattr(result, "__next__"):
+                            self.busy_ = True
                             await result
                     except (Exception, CancelledError) as e:
                         if isinstance(e, MemoryError) or getattr(self.owner_, "verdict", None):
                             raise
                         _k.kernel.log_exception(self.owner_, e, "on_notified")
+                    self.busy_ = False
                     if ticks_diff(ticks_ms(), start) > _STEP_MS:
                         await sleep_ms(0)
                         start = ticks_ms()
@@ -216,15 +223,18 @@ class Delivery:
                     self.task_.data = PARKED
                     yield
         finally:
-            self.idle_ = False
+            self.idle_ = self.busy_ = False
             self.task_ = None
             queue.clear()
 
     async def flush_(self, timeout_ms):
         # What was sent before the handler returned is delivered before the caller goes on,
-        # unless the caller is the one who delivers.
-        if core.cur_task is self.task_:
-            return
+        # unless the caller is the one who delivers, or whom that has made and may wait for.
+        task = core.cur_task
+        while task:
+            if task is self.task_:
+                return
+            task = self.busy_ and _k.kernel.maker(self.owner_, task)
         mark = self.taken_ + len(self.queue_)
         end = ticks_add(ticks_ms(), _FOREVER if timeout_ms is None else timeout_ms)
         left = 1

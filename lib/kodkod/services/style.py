@@ -2,6 +2,8 @@
 from asyncio import core
 
 from kodkod import errors
+from kodkod.services import kernel as _k
+from kodkod.services.call import AWAITED
 from kodkod.services.client import ServiceClient
 from kodkod.services.provider import ServiceProvider
 from kodkod.services.proxy import ServiceResourceProxy
@@ -44,6 +46,8 @@ class _Provider(ServiceProvider):
         target.provider_ = self
         self.target_ = target
         self.methods_ = {}
+        # The class of the resource that was called last, by the method's name.
+        self.kinds_ = {}
         # The client of each async method that runs, by its task.
         self.callers_ = {}
         for hook in _HOOKS:
@@ -67,10 +71,15 @@ class _Provider(ServiceProvider):
         index = str(index)
         if index[:1] == ".":
             resource = self.resource(client, arguments.pop(0))
-            method = _method(resource, index[1:], Resource)
+            kind = _type(resource)
+            if self.kinds_.get(index) is not kind:
+                _check(resource, index[1:], Resource)
+                self.kinds_[index] = kind
+            method = getattr(resource, index[1:])
         else:
             if index not in self.methods_:
-                self.methods_[index] = _method(self.target_, index, None)
+                _check(self.target_, index, None)
+                self.methods_[index] = getattr(self.target_, index)
             method = self.methods_[index]
             arguments = [client] + (arguments if _type(arguments) is _list else [arguments])
         self.caller_ = client
@@ -81,7 +90,9 @@ class _Provider(ServiceProvider):
         return self.answer_(result, client)
 
     def answer_(self, result, client):
-        return self.later_(result, client) if hasattr(result, "__next__") else _marked(result)
+        if isinstance(result, AWAITED):
+            return self.later_(result, client)
+        return _marked(result)
 
     async def later_(self, work, client):
         task = core.cur_task
@@ -92,14 +103,19 @@ class _Provider(ServiceProvider):
             del self.callers_[task]
 
 
-def _method(target, name, base):
-    # Only what the class itself defines as a public method.
+def _check(target, name, base):
+    # Only what the class itself defines as a public method. It is looked for as text first:
+    # getattr would keep each name that a client makes up, for ever.
+    kind = _type(target)
     found = None
-    if name[:1] not in ("", "_") and name not in _HOOKS:
-        found = getattr(type(target), name, None)
+    if name[:1] not in ("", "_") and name not in _HOOKS and _defines(kind, name):
+        found = getattr(kind, name)
     if not callable(found) or isinstance(found, type) or hasattr(base, name):
         raise errors.UnknownMethod(f"{target.provider_.name} has no method {name}")
-    return getattr(target, name)
+
+
+def _defines(kind, name):
+    return name in kind.__dict__ or any(_defines(base, name) for base in kind.__bases__)
 
 
 def _marked(result):
@@ -113,7 +129,15 @@ class Resource(ServiceResource):
     def __init__(self, service, client=None):
         provider = service.provider_
         if client is None:
-            client = provider.caller_ or provider.callers_.get(core.cur_task)
+            client = provider.caller_
+        task = core.cur_task
+        while client is None and task:  # that of an async method, or one that it has made
+            client = provider.callers_.get(task)
+            task = _k.kernel.maker(provider.owner_, task)
+        if client is None:
+            raise ValueError(
+                f"{provider.name}: no call is answered here, give Resource the client"
+            )
         super().__init__(provider, client, notifiable=True)
         self.provider_ = provider
 
@@ -170,7 +194,6 @@ class _Proxy(ServiceResourceProxy):
 
     def __init__(self, client, handle):
         self._changed = Signal()
-        self._messages = []
         super().__init__(client, handle)
         self._invoke = client.invoke
 
@@ -186,11 +209,12 @@ class _Proxy(ServiceResourceProxy):
         setattr(self, name[1:], method)
         return method
 
-    def on_notified(self, message):
-        if len(self._messages) >= 64:
-            self._messages.pop(0)
-            self.dropped += 1
-        self._messages.append(message)
+    # The messages stay where they arrive, within its bounds, until they are asked for.
+    next_ = _k.nothing
+
+    def on_notified(self, _):
+        if self.reason_:
+            self.over_()
         self._changed.set()
 
     def on_closed(self, reason):
@@ -200,8 +224,8 @@ class _Proxy(ServiceResourceProxy):
         return self
 
     async def __anext__(self):
-        while not self._messages:
+        while not self.values_:
             if self.is_closed:
                 raise StopAsyncIteration
             await self._changed.wait()
-        return self._messages.pop(0)
+        return self.take_()

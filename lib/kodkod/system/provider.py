@@ -43,12 +43,12 @@ class SystemProvider(ServiceProvider):
             if self._methods is None:
                 _make_room()
                 self._methods = borrow(self._module).Methods(self, *self._context)
-            method = getattr(self._methods, "do_" + str(index), None)
-            if method is None:
+            name = "do_" + str(index)
+            if name not in type(self._methods).__dict__:  # getattr would keep it, for ever
                 raise UnknownMethod("{} has no method {}".format(self.name, index))
             if not isinstance(arguments, (list, tuple)):  # connect() sends a single one as it is
                 arguments = (arguments,)
-            work = method(client, *arguments)
+            work = getattr(self._methods, name)(client, *arguments)
         except MemoryError:
             _no_memory()
         return _finished(work) if hasattr(work, "send") else work
