@@ -124,7 +124,8 @@ class Scheduler(Ending):
         self.shield += 1
         try:
             task = core.Task([coro, app], core.__dict__)
-            (app.background if background else app.tasks)[task] = core.cur_task
+            maker = core.cur_task if self.current is app else None
+            (app.background if background else app.tasks)[task] = maker
             core._task_queue.push(task)
         finally:
             self.shield -= 1
