@@ -232,6 +232,13 @@ def test_a_host_that_cannot_be_is_not_there() -> None:
     assert discover.probe("a" * 300) is None
 
 
+def test_of_simulated_devices_that_do_not_run_none_is_called_unknown(tmp_path: Path) -> None:
+    know(Known("1234567890ab", "box", KEY, "127.0.0.1", 9190, folder=str(tmp_path)))
+    for every in (False, True):
+        with pytest.raises(NotThere, match="none runs; kod simulate --name starts one"):
+            choose.targets([], every)
+
+
 def test_a_forgotten_last_used_device_is_no_device() -> None:
     know(DESK, PORCH)
     config.set_last_used(PORCH.id)

@@ -125,6 +125,10 @@ def _first_time() -> Target:
 
 
 def _none() -> str:
+    if config.devices():
+        return (
+            "of the devices known here, all simulated, none runs; kod simulate --name starts one"
+        )
     return (
         "no device is known here and none was heard; kod simulate starts one on this computer, "
         "kod flash makes one of a board"
