@@ -205,7 +205,18 @@ def test_a_file_that_came_damaged_is_refused(tmp_path: Path, index: Index) -> No
     assert "is damaged" in str(refused(tmp_path, project("logging")))
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"format": 9}', '{"format": 1, "packages": 3}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "[" * 5000,
+        '{"format": 9}',
+        '{"format": 1, "packages": 3}',
+        '{"format": 1, "packages": {"logging": {"logging.py": {"source": 1, "sha256": 2}}}}',
+        '{"format": 1, "packages": {"logging": {"logging.py": {"source": "a", "sha256": "b"}}}}',
+    ],
+)
 def test_a_lock_that_cannot_be_read_is_one_line(tmp_path: Path, index: Index, text: str) -> None:
     error = refused(tmp_path, {**project("logging"), "kodkod.lock": text})
     assert "kodkod.lock" in str(error)

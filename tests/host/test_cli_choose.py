@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import socket
@@ -15,7 +16,7 @@ import link_lab
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kod import Device, choose, config, discover, library, micropython
+from kod import Device, choose, config, discover, library, micropython, simulated
 from kod.config import Known
 from kod.errors import BadInput, NotAllowed, NotThere, UserError
 from kodkod import message
@@ -55,7 +56,11 @@ def test_what_is_remembered_is_for_its_owner_only(home: Path) -> None:
 def test_a_damaged_record_is_named(home: Path) -> None:
     know(DESK)
     path = home / "devices" / "aabbccddeeff.json"
-    for text in ("{", "[]", '{"id": 5}', "\x00"):
+    desk = '{"id": "aabbccddeeff", "name": "desk", '
+    wrong = ('"key": 5}', '"key": "zz"}', '"folder": 5}', '"console": 7}', '"host": "\\u0000"}')
+    ports = ('"port": 99999}', '"port": "z"}', '"port": -1}', '"port": true}')
+    records = [desk + rest for rest in wrong + ports]
+    for text in ("{", "[]", '{"id": 5}', "\x00", '{"x": ' + "[" * 5000, *records):
         path.write_text(text)
         with pytest.raises(UserError, match=r"aabbccddeeff\.json"):
             config.devices()
@@ -124,6 +129,9 @@ def test_serial_ports_and_urls_are_consoles(spec: str) -> None:
         ("10.0.0.5:0", None),
         ("10.0.0.5:65536", None),
         ("a b:5", None),
+        ("10.0.0.5:²", None),
+        ("10.0.0.5:" + "9" * 5000, None),
+        ("a" * 64 + ".b", None),
         ("", None),
     ],
 )
@@ -193,6 +201,42 @@ def test_a_simulated_device_that_does_not_run_is_no_choice(tmp_path: Path) -> No
     know(DESK, Known("1234567890ab", "sim", KEY, "127.0.0.1", 9190, folder=str(tmp_path / "gone")))
     assert choose.targets([])[0].known == DESK
     assert [one.known for one in choose.targets([], every=True)] == [DESK]
+
+
+def test_a_folder_of_devices_that_cannot_be_read_is_not_taken_for_an_empty_one(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(folder: Path) -> list[str]:
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    know(DESK)
+    monkeypatch.setattr(os, "listdir", denied)
+    with pytest.raises(PermissionError):
+        config.devices()
+
+
+def test_a_device_called_sim_is_meant_before_any_simulated_one(tmp_path: Path) -> None:
+    called_sim = Known("1234567890ab", "sim", KEY, "127.0.0.1", 9190, folder=str(tmp_path))
+    know(DESK, called_sim)
+    assert choose.target("sim").known == called_sim
+
+
+@pytest.mark.parametrize("name", ["host", "sim"])
+def test_a_word_of_d_names_no_device(name: str) -> None:
+    with pytest.raises(BadInput, match=f"-d {name} means something else"):
+        config.check_name(name, config.WORDS)
+
+
+def test_a_host_that_cannot_be_is_not_there() -> None:
+    assert not simulated.answers("a" * 300, 1)
+    assert discover.probe("a" * 300) is None
+
+
+def test_of_simulated_devices_that_do_not_run_none_is_called_unknown(tmp_path: Path) -> None:
+    know(Known("1234567890ab", "box", KEY, "127.0.0.1", 9190, folder=str(tmp_path)))
+    for every in (False, True):
+        with pytest.raises(NotThere, match="none runs; kod simulate --name starts one"):
+            choose.targets([], every)
 
 
 def test_a_forgotten_last_used_device_is_no_device() -> None:

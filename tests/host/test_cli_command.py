@@ -17,6 +17,9 @@ from kod.cli.verbs import VERBS
 from kod.errors import BadInput, UserError, exit_code
 from kodkod import errors as device_errors
 
+DEEP = "[" * 5000
+LONG = "a" * 300 + ".py"
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -65,10 +68,27 @@ def test_every_verb_has_help_and_json(capsys: pytest.CaptureFixture[str], verb: 
         (["list", "-d"], "kod: list: argument -d/--device: expected one argument"),
         (["install", "a b", "x.py"], "kod: install: argument name: 'a b' cannot name an app"),
         (["install", "../x", "x.py"], "kod: install: argument name: '../x' cannot name an app"),
-        (["install", "x"], "kod: install: the following arguments are required: file"),
+        (["install", "x"], "kod: install: the following arguments are required: file;"),
+        (["call", "x"], "kod: call: the following arguments are required: method;"),
+        (["config"], "kod: config: the following arguments are required: what;"),
         (["install", "x", "y.py", "--interval", "soon"], "kod: install: argument --interval:"),
         (["install", "x", "y.py", "--restart", "maybe"], "kod: install: argument --restart:"),
         (["install", "x", "y.py", "-D", "=1"], "kod: install: argument -D/--define: '=1' has no"),
+        (["install", "x", "y.py", "-D", f"k={DEEP}"], "kod: install: argument -D/--define: k: it"),
+        (["install", "x", "y.py", "--interval", "9" * 400], "kod: install: argument --interval:"),
+        (["call", "s", "m", DEEP], "kod: call: an argument cannot be sent: it nests too deep"),
+        (["logs", "-n", "-1"], "kod: logs: argument -n/--lines: '-1' is no number from 0 up"),
+        (["simulate", "--port", "²"], "kod: simulate: argument --port: '²' is no port"),
+        (["simulate", "--heap", "²m"], "kod: simulate: argument --heap: '²m' is no size"),
+        (["simulate", "--baud", "-5"], "kod: simulate: argument --baud: '-5' is no speed"),
+        (["simulate", "--name", "host"], "kod: 'host' cannot name a device: -d host means"),
+        (["simulate", "--folder", "~no-such/x"], "kod: ~no-such/x: nobody's home folder is known"),
+        (["simulate", "--folder", __file__], f"kod: {__file__} is no folder"),
+        (["flash", "--name", "sim"], "kod: 'sim' cannot name a device: -d sim means"),
+        (["setup", "--name", "host"], "kod: 'host' cannot name a device: -d host means"),
+        (["build", LONG], f"kod: {LONG}: cannot be read: File name too long"),
+        (["install", "x", LONG], f"kod: {LONG}: cannot be read: File name too long"),
+        (["run", LONG], f"kod: {LONG}: cannot be read: File name too long"),
         (["simulate", "--port", "70000"], "kod: simulate: argument --port: '70000' is no port"),
         (["simulate", "--heap", "lots"], "kod: simulate: argument --heap: 'lots' is no size"),
         (
@@ -100,6 +120,8 @@ def test_wrong_usage_is_one_line_and_2(
     ("argv", "line"),
     [
         (["list", "-d", "nowhere"], "kod: no device 'nowhere' (known here: none)"),
+        (["ping", "-d", "127.0.0.1:²"], "kod: no device '127.0.0.1:²'"),
+        (["ping", "-d", f"{'a' * 300}.b"], "kod: no device 'aaaaaaaaaa"),
         (["list", "-d", "sim"], "kod: no simulated device runs; kod simulate starts one"),
         (["list", "-d", "127.0.0.1:1"], "kod: nothing answers at 127.0.0.1:1"),
         (["list"], "kod: no device is known here and none was heard; kod simulate starts one"),
@@ -159,6 +181,134 @@ def test_an_error_is_json_too(
     code, out, err = said(capsys, *argv, "--json")
     assert json.loads(out) == {"code": code, "error": error, "type": "NotThere"}
     assert err.startswith("kod: ")
+
+
+@pytest.mark.parametrize("argv", [("list",), ("run", "x.py"), ("build", "x.py")])
+def test_a_folder_that_is_gone_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, argv: tuple[str, ...]
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    os.chdir(here)
+    here.rmdir()
+    assert said(capsys, *argv) == (
+        1,
+        "",
+        "kod: the folder that you are in is gone; cd to one that is there\n",
+    )
+
+
+@pytest.mark.parametrize("argv", [("simulate", "--folder", "/proc/x"), ("simulate",)])
+def test_what_this_computer_refuses_is_one_line_with_the_path(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...]
+) -> None:
+    if len(argv) == 1:
+        monkeypatch.setenv("KOD_HOME", "/proc/x")
+    code, out, err = said(capsys, *argv)
+    assert (code, out) == (1, "")
+    assert err.startswith("kod: this computer says: No such file or directory: /proc/x")
+    assert err.count("\n") == 1
+
+
+def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`command` in a shell, with `kod` for this one."""
+    kod = f"{sys.executable} -m kod"
+    return subprocess.run(
+        ["/bin/bash", "-c", command.replace("kod ", f"{kod} ", 1)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("kod devices >&-", 0),
+        ("kod devices --json >&- 2>&-", 0),
+        ("kod repl <&-", 2),
+        ("kod config wifi add q <&-", 2),
+        ("kod devices use x >&- <&-", 3),
+    ],
+)
+def test_a_closed_stream_is_no_bug(command: str, code: int) -> None:
+    done = shell(command)
+    assert done.returncode == code, done
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["kod version", "kod devices --json", "kod devices use x --json"]
+)
+def test_output_that_cannot_be_written_is_one_line(command: str) -> None:
+    done = shell(f"{command} >/dev/full", PYTHONUNBUFFERED="")
+    assert done.returncode == (3 if "use" in command else 1)
+    assert done.stderr.startswith("kod: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_character_that_the_locale_lacks_is_escaped() -> None:
+    done = shell("kod devices use ünï日本", PYTHONIOENCODING="ascii")
+    assert done.returncode == 3
+    assert done.stderr.startswith(r"kod: no device '\xfcn\xef\u65e5\u672c' is known here")
+
+
+def test_a_pipe_among_files_is_refused_and_not_waited_for(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "ok.py").write_text("print(1)")
+    (tmp_path / "as").mkdir()
+    os.mkfifo(tmp_path / "as" / "p")
+    os.mkfifo(tmp_path / "p.kod")
+    assert said(capsys, "build", "ok.py", "--assets", "as")[::2] == (
+        2,
+        "kod: as/p: cannot be read: it is no regular file\n",
+    )
+    assert said(capsys, "install", "a", "p.kod")[::2] == (
+        2,
+        "kod: p.kod cannot be read: it is no regular file\n",
+    )
+
+
+@pytest.mark.parametrize("verb", ["logs", "monitor", "top", "repl"])
+def test_a_verb_for_one_device_does_not_offer_several(
+    capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([verb, "--help"])
+    out = capsys.readouterr().out
+    assert "--device" in out
+    assert "several" not in out
+    assert "--all" not in out
+
+
+def test_what_is_done_here_is_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    config.remember(config.Known("aabbccddeeff", "desk"))
+    desk = {"name": "desk", "id": "aabbccddeeff"}
+    code, out, _ = said(capsys, "devices", "use", "desk", "--json")
+    assert (code, json.loads(out)) == (0, {**desk, "known": True})
+    code, out, _ = said(capsys, "devices", "forget", "desk", "--json")
+    assert (code, json.loads(out)) == (0, {**desk, "known": False})
+    code, out, _ = said(capsys, "port", "clear", "--json")
+    assert (code, json.loads(out)) == (0, {"chosen": None})
+
+
+def test_a_device_without_a_key_names_the_next_step(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config.remember(config.Known("aabbccddeeff", "desk", host="127.0.0.1", port=1))
+    assert said(capsys, "list", "-d", "desk")[::2] == (
+        5,
+        "kod: no key is known here for 'desk'; kod setup over its cable learns it, or makes one\n",
+    )
+    made = config.Known("aabbccddeeff", "box", host="127.0.0.1", port=1, folder=str(tmp_path))
+    config.remember(made)
+    assert said(capsys, "list", "-d", "box")[::2] == (
+        5,
+        f"kod: no key is known here for 'box'; end it, and kod simulate --folder {tmp_path} "
+        "tells it\n",
+    )
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import stat
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kod import config, simulated, simulated_flash
+from kod import Device, config, simulated, simulated_flash
 from kod.errors import BadInput, UserError
 
 KOD = [sys.executable, "-m", "kod"]
@@ -149,6 +150,25 @@ def test_the_library_is_written_again_only_when_it_differs(folder: Path) -> None
     (folder / ".library").write_text("older")
     simulated_flash.prepare(folder, None, 0)
     assert (folder / "main.py").read_text() != "# by hand"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"name": "x"}',
+        '{"name": "x", "id": "a1", "key": "short"}',
+        f'{{"name": "x", "id": "a1", "key": "{"0" * 32}", "port": "z"}}',
+    ],
+)
+def test_damaged_settings_name_the_way_out_and_it_works(folder: Path, text: str) -> None:
+    simulated_flash.prepare(folder, "desk", 0)
+    (folder / "kodkod.json").write_text(text)
+    with pytest.raises(UserError, match=f"; correct it, or remove the folder {folder} with all"):
+        simulated_flash.prepare(folder, None, 0)
+    shutil.rmtree(folder)
+    assert simulated_flash.prepare(folder, None, 0).settings["name"] == "sim"
 
 
 def test_a_port_in_use_is_said_in_one_line(folder: Path) -> None:
@@ -311,13 +331,51 @@ def test_detached_it_returns_when_it_is_up_and_stop_ends_it(folder: Path) -> Non
         assert simulated.answers(run["host"], run["port"])
         assert [known.name for known in config.devices()] == ["bench"]
     finally:
-        stopped = subprocess.run([*KOD, "simulate", "--folder", str(folder), "--stop"])
+        stopped = subprocess.run(
+            [*KOD, "simulate", "--folder", str(folder), "--stop", "--json"],
+            capture_output=True,
+            text=True,
+        )
     assert stopped.returncode == 0
+    facts = {"name": "bench", "id": run["id"], "folder": str(folder), "running": False}
+    assert json.loads(stopped.stdout) == facts
     until(lambda: not lives(run["pid"]) and not lives(run["device_pid"]))
     again = subprocess.run(
         [*KOD, "simulate", "--folder", str(folder), "--stop"], capture_output=True
     )
     assert again.returncode == 3
+
+
+def test_of_several_at_once_one_is_up_and_the_others_say_so(folder: Path) -> None:
+    command = [*KOD, "simulate", "--name", "bench", "--folder", str(folder), "--detach"]
+    at_once = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    said = [one.communicate(timeout=60)[1] for one in at_once]
+    try:
+        assert sorted(one.returncode for one in at_once) == [0, 1, 1], said
+        refused = [text for one, text in zip(at_once, said, strict=True) if one.returncode]
+        for text in refused:
+            assert text.startswith("kod: simulated device 'bench' runs already (process "), text
+        with Device.find("bench") as device:  # its key is the one that is remembered
+            assert device.name == "bench"
+    finally:
+        subprocess.run([*KOD, "simulate", "--folder", str(folder), "--stop"], check=True)
+
+
+def test_ctrl_c_while_a_detached_one_starts_leaves_nothing_behind(folder: Path) -> None:
+    simulated_flash.prepare(folder, "bench", 0)
+    (folder / "main.py").write_text("while True: pass")  # it never can be reached
+    starting = subprocess.Popen(
+        [*KOD, "simulate", "--folder", str(folder), "--detach"], stderr=subprocess.PIPE
+    )
+    until(lambda: simulated.running(folder))
+    run = simulated.running(folder)
+    starting.send_signal(signal.SIGINT)
+    starting.communicate(timeout=20)
+    assert starting.returncode == 130
+    until(lambda: not lives(run["pid"]) and not lives(run["device_pid"]))
 
 
 def test_a_detached_one_that_does_not_start_says_why(folder: Path) -> None:

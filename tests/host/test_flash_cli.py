@@ -379,6 +379,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(
         (["--wifi-ssid", "s" * 33, "--wifi-open"], "cannot name a Wi-Fi"),
         (["--wifi-ssid", "home", "--wifi-password", "short"], "8 to 63 characters"),
         (["--flash-size", "huge"], "no flash size"),
+        (["--flash-size", "²MB"], "no flash size"),
+        (["--flash-size", "4096MB"], "no flash size up to 128MB"),
+        (["--name", "sim"], "-d sim means something else"),
     ],
 )
 def test_a_value_the_device_could_not_use_is_refused(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kod import Device, link
+from kod import Device, config, link
 from simulated_device import SimulatedDevice, until
 
 TICKER = """
@@ -270,6 +270,21 @@ def test_several_devices_are_done_in_turn(bench: SimulatedDevice) -> None:
     assert both.out.count("\n") == 1
     every = bench.kod("ping", "--all", "--json").json()
     assert list(every) == ["bench"]
+
+
+def test_of_several_devices_each_shows_its_traceback(bench: SimulatedDevice, app: App) -> None:
+    off = config.Known("00ff00ff00ff", "off", "0" * 32, "127.0.0.1", 1)
+    config.remember(off)
+    try:
+        words = ("install", "crash", app("crash", CRASH), "-d", "bench", "-d", "off", "--json")
+        failed = bench.kod(*words, code=1)
+    finally:
+        config.forget(off)
+    assert failed.err.index("ValueError: this app is broken") < failed.err.index("kod: 'crash'")
+    bench_said, off_said = failed.json()["bench"], failed.json()["off"]
+    assert (bench_said["code"], bench_said["type"]) == (1, "AppFailure")
+    assert "ValueError: this app is broken" in bench_said["detail"]
+    assert (off_said["code"], off_said["type"]) == (3, "NotThere")
 
 
 def test_the_library_does_what_the_command_does(bench: SimulatedDevice, app: App) -> None:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 import socket
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from kod import config, discover, simulated
 from kod.errors import BadInput, NotAllowed, NotThere, Unreachable, UserError
 
 DEFAULT_PORT = 9190
 SCAN_S = 1.5  # seconds; a device repeats its beacon and answers a question at once
+_LABEL = 63  # letters between two dots of a host's name: RFC 1035
 _ADDRESS = re.compile(r"(\d+\.\d+\.\d+\.\d+|\[[0-9a-fA-F:]+\]|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)")
+
+Choice = TypeVar("Choice")
 
 
 @dataclass(frozen=True)
@@ -66,11 +71,11 @@ def target(spec: str) -> Target:
     """The device that one -d names."""
     if spec == "host":
         raise BadInput("this works on a device; 'host' is for kod run and kod watch")
-    if spec == "sim":
-        return Target(_simulated())
     if is_console(spec):
         return Target(config.Known(id="", name=""), console=spec)
     known = config.devices()
+    if spec == "sim" and not any(one.name == spec for one in known):  # one may be called so
+        return Target(_simulated())
     exact = [one for one in known if one.id == spec.lower()]
     named = exact or [one for one in known if one.name == spec]
     if not named and re.fullmatch(r"[0-9a-fA-F]{4,}", spec):
@@ -120,6 +125,10 @@ def _first_time() -> Target:
 
 
 def _none() -> str:
+    if config.devices():
+        return (
+            "of the devices known here, all simulated, none runs; kod simulate --name starts one"
+        )
     return (
         "no device is known here and none was heard; kod simulate starts one on this computer, "
         "kod flash makes one of a board"
@@ -139,9 +148,16 @@ def _one_of(choices: list[config.Known], why: str) -> config.Known:
         print(f"  {number}  {text}", file=sys.stderr)
     print(f"{why}; which one? ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline().strip()
-    if not answer.isdigit() or not 1 <= int(answer) <= len(choices):
+    one = picked(answer, choices)
+    if one is None:
         raise NotThere("none was chosen")
-    return choices[int(answer) - 1]
+    return one
+
+
+def picked(answer: str, choices: Sequence[Choice]) -> Choice | None:
+    """The choice with the number that was typed, counted from 1; None when there is none."""
+    number = int(answer) if re.fullmatch("[0-9]{1,9}", answer) else 0
+    return choices[number - 1] if 1 <= number <= len(choices) else None
 
 
 def _may_be_there(known: config.Known) -> bool:
@@ -160,7 +176,9 @@ def address(spec: str) -> tuple[str, int] | None:
     host, colon, port = spec.rpartition(":")
     if not colon or "]" in port:
         host, port = spec, str(DEFAULT_PORT)
-    if not port.isdigit() or not 0 < int(port) < 65536 or not _ADDRESS.fullmatch(host):
+    if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+        return None
+    if not _ADDRESS.fullmatch(host) or max(map(len, host.split("."))) > _LABEL:
         return None
     is_host = colon or "." in host or host == "localhost"
     return (host.strip("[]"), int(port)) if is_host else None

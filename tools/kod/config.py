@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+import re
 import tempfile
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from kod import reading
 from kod.errors import BadInput, UserError
+
+WORDS = ("host", "sim")  # what -d takes for no device's name
+KEY = re.compile("[0-9a-fA-F]{32}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
 
 def home() -> Path:
     """The folder for everything remembered: $KOD_HOME, else kod in the user's configuration."""
     named = os.environ.get("KOD_HOME")
     if named:
-        return Path(named).expanduser().absolute()
-    return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "kod"
+        return reading.expanded(named)
+    return reading.expanded(os.environ.get("XDG_CONFIG_HOME") or "~/.config") / "kod"
 
 
 def cache(kind: str) -> Path:
@@ -37,6 +43,16 @@ def keep(path: Path, data: bytes) -> None:
     except OSError:
         os.unlink(temporary)
         raise
+
+
+def check_name(name: object, words: Collection[str] = ()) -> None:
+    """BadInput for what cannot name a device, or is one of `words`."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise BadInput(f"'{name}' cannot name a device: use up to 32 letters, digits, - and _")
+    if name in words:
+        raise BadInput(
+            f"'{name}' cannot name a device: -d {name} means something else; take another"
+        )
 
 
 def write_private(path: Path, value: object) -> None:
@@ -66,17 +82,22 @@ def check_writable() -> None:
         ) from None
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`; an empty one when there is no such file."""
+def read(path: Path, mends: str = "correct or remove it") -> dict[str, Any]:
+    """The JSON object in `path`; an empty one when there is no such file. `mends` is what to do
+    about a damaged one."""
     try:
-        value = json.loads(path.read_text())
+        value = reading.from_json(reading.content(path).decode("utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}; correct or remove it") from None
+        raise UserError(f"{path} cannot be read: {_why(error)}; {mends}") from None
     if not isinstance(value, dict):
-        raise UserError(f"{path} holds no JSON object; correct or remove it")
+        raise UserError(f"{path} holds no JSON object; {mends}")
     return value
+
+
+def _why(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
 @dataclass
@@ -103,14 +124,34 @@ class Known:
 
 def devices() -> list[Known]:
     """Every known device, by name."""
-    names = {field.name for field in fields(Known)}
-    found = []
-    for path in (home() / "devices").glob("*.json"):
-        record = read(path)
-        if not isinstance(record.get("id"), str) or not isinstance(record.get("name"), str):
-            raise UserError(f"{path} is no record of a device; remove it")
-        found.append(Known(**{key: value for key, value in record.items() if key in names}))
+    folder = home() / "devices"
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    paths = [folder / name for name in names if name.endswith(".json")]
+    records = {path: read(path) for path in paths}
+    # What is gone meanwhile was forgotten by another kod.
+    found = [_known(path, record) for path, record in records.items() if record or path.exists()]
     return sorted(found, key=lambda known: (known.name, known.id))
+
+
+def _known(path: Path, record: dict[str, Any]) -> Known:
+    """The device that a record tells of, when each value is one that can be used."""
+    given = {field.name: record[field.name] for field in fields(Known) if field.name in record}
+    known = Known(**{"id": None, "name": None, **given})
+    texts = [value for name, value in asdict(known).items() if name != "port"]
+    are_texts = all(isinstance(text, str) and "\0" not in text for text in texts)
+    if not are_texts or (known.key and not KEY.fullmatch(known.key)):
+        raise UserError(f"{path} is no record of a device; remove it")
+    if not is_port(known.port):
+        raise UserError(f"{path} is no record of a device: its port is wrong; remove it")
+    return known
+
+
+def is_port(value: object) -> bool:
+    """Whether it is the number of a TCP port, or 0 for none."""
+    return type(value) is int and 0 <= value < 65536
 
 
 def by_id(device_id: str) -> Known | None:
@@ -149,11 +190,7 @@ def project(start: Path | None = None) -> tuple[Path, dict[str, Any]] | None:
 
 
 def _toml(path: Path) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     try:
-        return tomllib.loads(path.read_text())
+        return reading.from_toml(reading.content(path).decode("utf-8"))
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: {error}") from None
+        raise BadInput(f"{path}: {_why(error)}") from None

@@ -72,7 +72,7 @@ def probe(host: str, seconds: float = 1.0) -> Found | None:
         try:
             asker.connect((host, BEACON_PORT))
             asker.send(PROBE)
-        except OSError:
+        except (OSError, UnicodeError):
             return None
         return next(iter(_heard([asker], seconds)), None)
 

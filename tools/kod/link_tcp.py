@@ -38,7 +38,10 @@ class Knock:
             )
         handshake = Handshake(self._key, self.hello + mine)
         if not same(proof, handshake.proof(b"D")):
-            raise AuthFailed("the device does not have the key that this computer has for it")
+            raise AuthFailed(
+                "the device does not have the key that this computer has for it; kod setup over "
+                "its cable learns the key, kod devices add ADDRESS --key KEY tells it"
+            )
         return handshake.proof(b"H"), handshake.cipher(b"H", b"D")
 
 

@@ -24,8 +24,15 @@ def reach(target: choose.Target) -> tuple[Connection, config.Known]:
     if console:
         return _over_cable(console, target.known)
     if len(target.known.key) != 32:
-        raise NotAllowed(f"no key is known here for '{target.label}'; kod setup makes one")
+        raise NotAllowed(f"no key is known here for '{target.label}'; {_key_of(target.known)}")
     return _dial(target.known)
+
+
+def _key_of(known: config.Known) -> str:
+    """How this computer comes to know the key of a device."""
+    if known.is_simulated:
+        return f"end it, and kod simulate --folder {known.folder} tells it"
+    return "kod setup over its cable learns it, or makes one"
 
 
 def _dial(known: config.Known) -> tuple[Connection, config.Known]:

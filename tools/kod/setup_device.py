@@ -6,12 +6,12 @@ until the new library has come up, and is put back when it does not.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kod import reading
 from kod.errors import UserError
 from kod.flash import plan
 from kod.mpremote_api import Refused, Repl
@@ -73,7 +73,7 @@ class Setup:
         if not self.repl.value("exists('/kodkod.json')"):
             return None
         try:
-            value = json.loads(self.repl.read("/kodkod.json"))
+            value = reading.from_json(self.repl.read("/kodkod.json"))
         except ValueError:
             return None
         return value if isinstance(value, dict) and "key" in value else None

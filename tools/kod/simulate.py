@@ -12,11 +12,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from kod import config
 from kod.errors import INTERRUPTED, UserError
-from kod.simulated import LOCK, RUN, answers, running
+from kod.simulated import LOCK, RUN, answers, refuse_second, running
 from kod.simulated_flash import HOST, Flash
 from kod.simulated_machine import GRACE, Console, Process
 
@@ -179,11 +179,11 @@ def _ending(name: str, code: int | None) -> str:
     return f"simulated device '{name}' ended with code {code}; its console says why"
 
 
-def stop(folder: Path) -> bool:
-    """Ends the simulated device on `folder`; False when none runs there."""
+def stop(folder: Path) -> dict[str, Any] | None:
+    """Ends the simulated device on `folder`, and returns its run.json; None when none runs."""
     run = running(folder)
     if run is None:
-        return False
+        return None
     os.kill(run["pid"], signal.SIGTERM)
     deadline = time.monotonic() + 2 * GRACE + 1
     while running(folder):
@@ -192,7 +192,7 @@ def stop(folder: Path) -> bool:
                 f"simulated device '{run['name']}' (process {run['pid']}) does not end"
             )
         time.sleep(0.02)
-    return True
+    return run
 
 
 @contextlib.contextmanager
@@ -201,13 +201,6 @@ def _only_one(folder: Path) -> Iterator[None]:
         if not _lock(lock.fileno()):
             refuse_second(config.read(folder / RUN))
         yield
-
-
-def refuse_second(run: dict[str, Any]) -> NoReturn:
-    raise UserError(
-        f"simulated device '{run.get('name', '?')}' runs already "
-        f"(process {run.get('pid', '?')}); --name makes another one"
-    )
 
 
 def _lock(handle: int) -> bool:
@@ -233,20 +226,31 @@ def detach(flash: Flash, options: list[str], timeout: float = 15.0) -> dict[str,
             stderr=output,
             start_new_session=True,
         )
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if child.poll() is not None:
-            break
-        run = running(folder)
-        if run and answers(run["host"], run["port"]):
-            child.returncode = 0  # it goes on without this process
-            return run
-        time.sleep(0.03)
-    if child.poll() is None:
-        child.terminate()
-        child.wait()
+    run = None
+    try:
+        run = _await(folder, child, timeout)
+    finally:  # Ctrl-C, too
+        if run is None and child.poll() is None:
+            child.terminate()
+            child.wait()
+    if run:
+        child.returncode = 0  # it goes on without this process
+        return run
+    if other := running(folder):
+        refuse_second(other)
     *console, last = log.read_text(errors="replace").strip().splitlines()[-12:] or [""]
     raise UserError(
         f"the simulated device did not start: {last.removeprefix('kod: ')}",
         detail="\n".join(console),
     )
+
+
+def _await(folder: Path, child: subprocess.Popen[bytes], timeout: float) -> dict[str, Any] | None:
+    """The run.json of `child`, once it can be reached; None when it ended, or took too long."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline and child.poll() is None:
+        run = running(folder)
+        if run and run["pid"] == child.pid and answers(run["host"], run["port"]):
+            return run
+        time.sleep(0.03)
+    return None

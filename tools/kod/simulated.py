@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from kod import config
+from kod.errors import UserError
 
 LOCK = "run.lock"
 RUN = "run.json"
@@ -38,8 +39,16 @@ def running(folder: Path | str) -> dict[str, Any] | None:
     return None
 
 
+def refuse_second(run: dict[str, Any]) -> NoReturn:
+    """UserError: one folder is the flash of one device at a time."""
+    raise UserError(
+        f"simulated device '{run.get('name', '?')}' runs already "
+        f"(process {run.get('pid', '?')}); --name makes another one"
+    )
+
+
 def answers(host: str, port: int) -> bool:
     """Whether something accepts connections there."""
-    with contextlib.suppress(OSError), socket.create_connection((host, port), 1.0):
+    with contextlib.suppress(OSError, UnicodeError), socket.create_connection((host, port), 1.0):
         return True
     return False

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 import secrets
 import shutil
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kod import config, library
+from kod import config, library, reading, simulated
 from kod.errors import BadInput, UserError
 
 HOST = "127.0.0.1"
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+_TEXT = re.compile(r"[\w-]+")
 _BOOT_MARK = ".library"
 
 
@@ -43,14 +45,40 @@ class Flash:
         config.write_private(self.folder / "kodkod.json", self.settings)
 
 
+def check_name(name: str) -> None:
+    """BadInput for what cannot name a simulated device; "sim" can, it is the name by default."""
+    config.check_name(name, words=("host",))
+
+
 def prepare(folder: Path, name: str | None, port: int) -> Flash:
     """Makes the flash in `folder` when it is new, and brings its library up to date."""
-    if name is not None and not _NAME.fullmatch(name):
-        raise BadInput(f"'{name}' cannot name a device: use up to 32 letters, digits, - and _")
-    folder = folder.expanduser().absolute()
-    settings = config.read(folder / "kodkod.json")
+    if name is not None:
+        check_name(name)
+    folder = reading.expanded(folder)
+    with _alone():
+        if run := simulated.running(folder):
+            simulated.refuse_second(run)
+        return _prepared(folder, name, port)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Two that make one flash at the same time would each give it a key."""
+    import fcntl
+
+    config.home().mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(config.home() / "simulate.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _prepared(folder: Path, name: str | None, port: int) -> Flash:
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is no folder; name a new or an empty one")
+    mends = f"correct it, or remove the folder {folder} with all that is on the device"
+    settings = config.read(folder / "kodkod.json", mends)
     if not settings:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and any(folder.iterdir()):
             raise BadInput(
                 f"{folder} is no simulated device and not empty; name a new or an empty folder"
             )
@@ -62,14 +90,22 @@ def prepare(folder: Path, name: str | None, port: int) -> Flash:
             "port": 0,
             "wifi": [],
         }
-    if not all(isinstance(settings.get(key), str) for key in ("name", "id", "key")):
-        raise UserError(f"{folder}/kodkod.json lacks name, id or key; remove the folder")
+    _check(settings, f"{folder / 'kodkod.json'} lacks a name, id, key or port; {mends}")
     flash = Flash(folder, settings)
     settings["name"] = name or settings["name"]
     settings["port"] = _choose_port(port, settings.get("port", 0))
     flash.save()
     _write_library(folder)
     return flash
+
+
+def _check(settings: dict[str, Any], wrong: str) -> None:
+    """UserError, `wrong`, for settings that no device could run with."""
+    forms = {"name": _TEXT, "id": _TEXT, "key": config.KEY}
+    texts = {key: settings.get(key) for key in forms}
+    fit = all(isinstance(text, str) and forms[key].fullmatch(text) for key, text in texts.items())
+    if not fit or not config.is_port(settings.get("port", 0)):
+        raise UserError(wrong)
 
 
 def _choose_port(wanted: int, before: int) -> int:

@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from kod import reading
+
 from . import lint
 from . import project as projects
 from .compile import MPY, Job, compile_all
@@ -84,10 +86,13 @@ def _build(
 def _entry(program: Path, device: Device) -> str:
     """The name of the module that the device is to start."""
     name = program.stem
-    if program.is_dir():
-        raise BuildError("is a folder; name the program in it", file=shown(program))
-    if not program.is_file():
-        raise BuildError("there is no such file", file=shown(program))
+    try:
+        if program.is_dir():
+            raise BuildError("is a folder; name the program in it", file=shown(program))
+        if not program.is_file():
+            raise BuildError("there is no such file", file=shown(program))
+    except OSError as error:
+        raise BuildError(f"cannot be read: {error.strerror}", file=shown(program)) from None
     if program.suffix != ".py":
         raise BuildError("is no .py file", file=shown(program))
     if "." in name or name == "__init__" or device.is_fixed(name):
@@ -130,7 +135,7 @@ def _assets(folder: str | Path | None, read: list[Path]) -> Iterator[tuple[str, 
     if folder is None:
         return
     top = Path(os.path.abspath(folder))
-    if not top.is_dir():
+    if not os.path.isdir(top):
         raise BuildError("there is no such folder", file=shown(top))
     for here, folders, names in os.walk(top, followlinks=True):
         folders[:] = sorted(one for one in folders if not one.startswith((".", "__pycache__")))
@@ -142,7 +147,7 @@ def _assets(folder: str | Path | None, read: list[Path]) -> Iterator[tuple[str, 
             check_name(name)
             read.append(path)
             try:
-                yield name, path.read_bytes()
+                yield name, reading.content(path)
             except OSError as error:
                 raise BuildError(f"cannot be read: {error.strerror}", file=shown(path)) from None
 

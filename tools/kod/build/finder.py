@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kod import reading
+
 from . import imports, script
 from .device import STOCK, Device
 from .errors import BuildError
@@ -194,7 +196,7 @@ class Finder:
 
     def _bytes(self, path: Path) -> bytes:
         try:
-            data = path.read_bytes()
+            data = reading.content(path)
         except OSError as error:
             raise BuildError(f"cannot be read: {error.strerror}", file=shown(path)) from None
         self.read.append(path)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kod import __version__
+from kod import __version__, reading
 from kod.mpremote_api import romfs_write
 
 from .errors import BuildError
@@ -123,7 +123,7 @@ def _checked(data: bytes, files: dict[str, bytes]) -> Image:
         raise _Wrong(f"{MANIFEST} is not its first file")
     head = files.pop(MANIFEST)
     try:
-        manifest = json.loads(head)
+        manifest = reading.from_json(head)
     except ValueError:
         raise _Wrong(f"{MANIFEST} is no JSON") from None
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kod import cache
+from kod import cache, reading
 
 from .errors import BuildError
 from .image import check_name
@@ -83,11 +84,11 @@ class Packages:
     def _read_lock(self) -> dict[str, dict[str, Remote]]:
         path = self._project.lock
         try:
-            lock = json.loads(path.read_text("utf-8"))
+            lock = reading.from_json(reading.content(path).decode("utf-8"))
             if lock["format"] != _FORMAT:
                 raise BuildError(f"{path} is of another version of kod; remove it")
             return {
-                name: {file: Remote(**remote) for file, remote in files.items()}
+                name: {file: _remote(remote) for file, remote in files.items()}
                 for name, files in lock["packages"].items()
             }
         except FileNotFoundError:
@@ -166,6 +167,13 @@ class Packages:
         return Remote(source, full)
 
 
+def _remote(locked: dict[str, str]) -> Remote:
+    remote = Remote(**locked)
+    if not isinstance(remote.source, str) or not re.fullmatch("[0-9a-f]{64}", remote.sha256):
+        raise ValueError("no source, or no SHA-256")
+    return remote
+
+
 def _safe(path: str, asked: str) -> str:
     try:
         check_name(path)
@@ -187,7 +195,7 @@ def _rewritten(address: str, version: str) -> str:
 
 def _json(address: str, asked: str) -> dict[str, Any]:
     try:
-        said = json.loads(_get(address, asked))
+        said = reading.from_json(_get(address, asked))
         for key, width in (("hashes", 2), ("urls", 2), ("deps", 2)):
             for row in said.get(key, ()):
                 if len(row) != width or not all(isinstance(one, str) for one in row):

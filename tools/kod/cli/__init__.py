@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import errno
+import os
 import sys
-
-# What is wrong with the user's own files and folders, and not with kod.
-_OF_THIS_COMPUTER = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _mend_streams()
     try:
-        return _main(arguments)
+        try:
+            return _main(arguments)
+        finally:
+            sys.stdout.flush()  # while somebody can be told that it cannot be written
     except KeyboardInterrupt:
         from kod.errors import INTERRUPTED
 
         return INTERRUPTED
     except BrokenPipeError:
-        return _reader_gone()
+        _write_nowhere()  # whoever read the output left (`kod logs | head`): no error of anyone's
+        return 0
     except Exception as error:
         code = _report(error, "--json" in arguments)
         if code is None:
@@ -47,33 +49,36 @@ def _container(rest: list[str]) -> tuple[str, list[str]]:
     return rest[0], rest[1:]
 
 
+def _mend_streams() -> None:
+    """What is closed (`kod list >&-`) is nowhere; a character that the locale lacks is escaped."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = open(os.devnull, mode)  # noqa: SIM115
+            os.set_inheritable(nowhere.fileno(), True)  # it is so for what kod starts, too
+            setattr(sys, name, nowhere)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _report(error: Exception, as_json: bool) -> int | None:
     """Says a user's mistake in one line; None when `error` is a bug."""
-    from kod import errors
-    from kod.cli.output import printable
+    from kod.cli.mistakes import tell
 
-    code = errors.exit_code(error)
-    if code is None and isinstance(error, OSError) and error.errno in _OF_THIS_COMPUTER:
-        error = errors.UserError(f"this computer says: {error.strerror} {error.filename or ''}")
-        code = error.exit_code
-    if code is None:
+    shown = tell(error)
+    if shown is None:
         return None
-    detail = getattr(error, "detail", "") or getattr(error, "traceback", "")
-    if detail:
-        print(printable(str(detail).rstrip(), sys.stderr), file=sys.stderr)
-    text = " ".join(str(error).split()) or type(error).__name__
-    print(f"kod: {printable(text, sys.stderr)}", file=sys.stderr)
-    if as_json:
-        import json
+    try:
+        if as_json:
+            import json
 
-        shown = {"error": text, "code": code, "type": type(error).__name__}
-        print(json.dumps(shown | ({"detail": str(detail)} if detail else {}), sort_keys=True))
-    return code
+            print(json.dumps(shown, sort_keys=True))
+        sys.stdout.flush()
+    except OSError:
+        _write_nowhere()
+    return int(shown["code"])
 
 
-def _reader_gone() -> int:
-    """Whoever read the output left (`kod logs | head`): no error of anyone's."""
-    import os
-
+def _write_nowhere() -> None:
+    """What nobody takes is not tried again at the end of Python."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0

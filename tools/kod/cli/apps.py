@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import Any
 
 from kod.cli.devices import each
-from kod.cli.output import Output, duration, paint, size
+from kod.cli.output import Output, duration, paint, printable, size
 from kod.cli.parse import add_device
 from kod.device import Device
 from kod.installing import MEMORY_WAY_OUT, AppFailure, waits_for_memory
@@ -80,7 +81,7 @@ def _info(args: argparse.Namespace, out: Output) -> int:
         if not out.as_json:
             _facts(_of_app(record) if args.name else _of_device(record), out)
             if record.get("traceback"):
-                out.line(paint(record["traceback"].rstrip(), "red"))
+                out.line(paint(printable(record["traceback"].rstrip(), sys.stdout), "red"))
         return record
 
     return each(args, out, show)
@@ -139,7 +140,7 @@ def _dots(numbers: list[int]) -> str:
 def _facts(facts: dict[str, str], out: Output) -> None:
     width = max(map(len, facts), default=0)
     for key, fact in facts.items():
-        out.line(f"{paint(key.ljust(width), 'dim')}  {fact}")
+        out.line(f"{paint(key.ljust(width), 'dim')}  {printable(fact, sys.stdout)}")
 
 
 def shown_settings(settings: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kod import reading
 from kod.cli.output import Output, paint, size
 from kod.errors import BadInput
 
@@ -55,7 +56,7 @@ def prepared(args: argparse.Namespace, out: Output) -> Callable[[Device], Image]
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return reading.content(path)
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from kod import choose
 from kod.cli.device_options import may_ask
 from kod.cli.output import Output
 from kod.errors import BadInput, UserError
@@ -75,6 +76,7 @@ def _ask(choices: list[Board]) -> Board:
         print(f"  {number}  {board.name:<24} {board.product}", file=sys.stderr)
     print("which board? [1] ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline().strip() or "1"
-    if not answer.isdigit() or not 1 <= int(answer) <= len(choices):
+    one = choose.picked(answer, choices)
+    if one is None:
         raise BadInput("none was chosen; --board names one")
-    return choices[int(answer) - 1]
+    return one

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from typing import Any
 
 from kod.cli.apps import shown_settings
 from kod.cli.devices import each
-from kod.cli.output import Output
+from kod.cli.output import Output, printable
 from kod.cli.parse import add_device, duration_ms
 from kod.cli.settings import add_settings, settings_of
 from kod.device import Device
@@ -90,7 +91,7 @@ def _app(args: argparse.Namespace, changes: dict[str, Any], out: Output) -> int:
             out.note(f"'{name}' on '{device.name}' runs with the new settings")
         settings = device.info(name)["settings"]
         if not out.as_json:
-            shown = shown_settings(settings)
+            shown = printable(shown_settings(settings), sys.stdout)
             out.line(f"{name}: {shown}" if shown else f"{name}: all as by default")
         return settings
 

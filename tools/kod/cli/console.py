@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kod import choose, simulated
 from kod.cli.output import Output, paint
-from kod.cli.parse import add_device
+from kod.cli.parse import add_one_device
 from kod.errors import BadInput, NotThere
 
 if TYPE_CHECKING:
@@ -115,4 +115,4 @@ def _follow(device: Device, out: Output) -> None:
             since = 0
 
 
-VERBS = {"repl": (add_device, _repl), "monitor": (add_device, _monitor)}
+VERBS = {"repl": (add_one_device, _repl), "monitor": (add_one_device, _monitor)}

@@ -11,7 +11,7 @@ import socket
 import sys
 from typing import Any
 
-from kod import config
+from kod import choose, config
 from kod.cli.output import Output
 from kod.errors import BadInput, NotThere
 
@@ -51,7 +51,7 @@ def check(args: argparse.Namespace) -> None:
     from kod.flash import plan
 
     if args.name is not None:
-        plan.check_name(args.name)
+        config.check_name(args.name, config.WORDS)
     if args.wifi_ssid is not None:
         plan.check_wifi(args.wifi_ssid, "")
     if args.no_wifi and (args.wifi_ssid or args.wifi_password or args.wifi_open):
@@ -136,9 +136,10 @@ def choose_port(args: argparse.Namespace, out: Output) -> str:
                 print(f"  {number}  {one.device}  {one.description}", file=sys.stderr)
             print("which port? ", end="", file=sys.stderr, flush=True)
             answer = sys.stdin.readline().strip()
-            if not answer.isdigit() or not 1 <= int(answer) <= len(found):
+            port = choose.picked(answer, found)
+            if port is None:
                 raise NotThere("no port was chosen")
-            return found[int(answer) - 1].device
+            return port.device
     return ports.choose(args.port)
 
 

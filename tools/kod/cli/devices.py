@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from kod import choose, config, discover
+from kod.cli.mistakes import tell
 from kod.cli.output import Output, paint
-from kod.cli.parse import add_device, duration_ms
+from kod.cli.parse import add_device, duration_ms, number
 from kod.device import Device
-from kod.errors import BadInput, NotThere, exit_code
+from kod.errors import BadInput, NotThere
 
 
 def each(args: argparse.Namespace, out: Output, action: Callable[[Device], Any]) -> int:
@@ -31,12 +32,12 @@ def each(args: argparse.Namespace, out: Output, action: Callable[[Device], Any])
             with Device.connect(target) as device:
                 values[label] = action(device)
         except Exception as error:
-            failed = exit_code(error)
+            out.end_progress()
+            failed = tell(error)
             if failed is None:
                 raise
-            code = code or failed
-            out.note(f"kod: {error}")
-            values[label] = {"error": str(error), "code": failed}
+            code = code or failed["code"]
+            values[label] = failed
     if out.as_json:
         out.json(values)
     return code
@@ -80,6 +81,8 @@ def _devices(args: argparse.Namespace, out: Output) -> int:
     else:
         config.forget(known)
         out.note(f"'{known.name}' ({known.id}) is forgotten, and its key with it")
+    if out.as_json:
+        out.json({"name": known.name, "id": known.id, "known": args.what == "use"})
     return 0
 
 
@@ -103,6 +106,8 @@ def _add(args: argparse.Namespace, out: Output) -> int:
     unknown = config.Known(id="", name="", key=key, host=address[0], port=address[1])
     with Device.connect(choose.Target(unknown)) as device:
         out.note(f"'{device.name}' ({device.id}) is known now")
+        if out.as_json:
+            out.json({"name": device.name, "id": device.id, "address": device.address})
     return 0
 
 
@@ -172,14 +177,8 @@ def _scan(args: argparse.Namespace, out: Output) -> int:
     return 0
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 up")
-    return int(text)
-
-
 def _ping_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", "--count", type=_count, default=1, help="how often")
+    parser.add_argument("-n", "--count", type=number(1), default=1, help="how often")
     add_device(parser)
 
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kod import config
+from kod import config, reading
 from kod.cli import device_options
 from kod.cli.output import Output
+from kod.cli.parse import number
 from kod.errors import BadInput, Unreachable, UserError
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--erase", action="store_true", help="erase the whole flash first")
     add("--dry-run", action="store_true", help="say what would be written, touch nothing")
     add("-o", "--output", type=Path, metavar="DIR", help="write the images to DIR instead")
-    add("--baud", type=_positive, help=f"speed of the line (default: {_FAST}, {_ROM} for a URL)")
+    speed = f"speed of the line (default: {_FAST}, {_ROM} for a URL)"
+    add("--baud", type=number(1, "speed like 115200"), help=speed)
     add(
         "--before",
         default="default-reset",
@@ -51,12 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--flash-size", metavar="SIZE", help="as 4MB, when esptool cannot find it out")
     add("--console", metavar="PORT", help="where its console is, when it is not at --port")
     device_options.add_wait(parser)
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"'{text}' is no speed like 115200")
-    return int(text)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -236,10 +232,8 @@ def _kept(
 
 def config_of(files: dict[str, bytes]) -> dict[str, Any] | None:
     """The settings among a device's files, or None."""
-    import json
-
     try:
-        value = json.loads(files["kodkod.json"])
+        value = reading.from_json(files["kodkod.json"])
     except (KeyError, ValueError):
         return None
     return value if isinstance(value, dict) and "wifi" in value else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from kod.cli.devices import one
 from kod.cli.output import Output, paint, printable
-from kod.cli.parse import add_device
+from kod.cli.parse import add_one_device, number
 from kod.device import Device, Line
 from kod.errors import NotThere
 
@@ -21,9 +21,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", help="only this app's lines")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with new lines")
     parser.add_argument(
-        "-n", "--lines", type=int, default=None, metavar="N", help="only the last N of the past"
+        "-n", "--lines", type=number(0), metavar="N", help="only the last N of the past"
     )
-    add_device(parser)
+    add_one_device(parser)
 
 
 def _logs(args: argparse.Namespace, out: Output) -> int:

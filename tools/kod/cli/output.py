@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
+_COLUMNS = 80  # of a terminal that does not say
 _COLOURS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "dim": 2}
 
 
@@ -40,7 +42,8 @@ class Output:
         colours: Mapping[int, Mapping[str, str]] | None = None,
     ) -> None:
         """Rows in columns under a head; numbers to the right. `colours` are by column, by cell."""
-        cells = [list(head), *[[str(cell) for cell in row] for row in rows]]
+        shown = [[printable(str(cell), sys.stdout) for cell in row] for row in rows]
+        cells = [list(head), *shown]
         widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
         numeric = [
             bool(rows) and all(_is_number(row[column]) for row in rows)
@@ -63,7 +66,10 @@ class Output:
             return
         share = done / total if total else 1.0
         bar = "#" * int(share * 24)
-        sys.stderr.write(f"\r{text} [{bar:<24}] {share:4.0%}")
+        # A line that is too long would go on in the next, and could not be written over.
+        room = max(1, _columns(sys.stderr) - 1)
+        end = f" [{bar:<24}] {share:4.0%}"[-room:]
+        sys.stderr.write(f"\r{text[: room - len(end)]}{end}")
         sys.stderr.flush()
         self._progress_shown = True
 
@@ -79,6 +85,12 @@ class Output:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
             self._progress_shown = False
+
+
+def _columns(terminal: TextIO) -> int:
+    with contextlib.suppress(OSError, ValueError):
+        return os.get_terminal_size(terminal.fileno()).columns or _COLUMNS
+    return _COLUMNS
 
 
 def _is_number(cell: object) -> bool:

@@ -6,14 +6,18 @@ import argparse
 import difflib
 import importlib
 import re
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from kod.cli.output import Output
 from kod.cli.verbs import VERBS
 from kod.errors import BadInput
 from kod.installing import check_name
+from kod.reading import NestsTooDeep, from_json
 
 _USAGE = "usage: kod [-d DEVICE] [--json] VERB ..."
+_DEVICE = "name, id, address, serial port or 'sim'"
+_LONGEST_MS = 3650 * 86_400_000
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -23,6 +27,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         verb = self.prog.removeprefix("kod ")
         raise BadInput(f"{verb}: {message}; '{self.prog} --help' shows how")
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        """As argparse does it; but what may be given any number of times is never missing."""
+        action = super().add_argument(*names, **options)
+        action.required = action.required and action.nargs != "*"
+        return action
 
 
 def split(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
@@ -74,30 +84,53 @@ def run_verb(verb: str, arguments: list[str]) -> int:
         args.args += arguments[cut + 1 :]
     elif arguments[cut:]:
         raise BadInput(f"{verb}: takes no arguments behind --")
-    return handler(args, Output(as_json=args.json)) or 0
+    out = Output(as_json=args.json)
+    try:
+        return handler(args, out) or 0
+    finally:
+        out.end_progress()
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """-d, several times, and --all."""
-    parser.add_argument(
-        "-d",
-        "--device",
-        action="append",
-        metavar="DEVICE",
-        default=[],
-        help="name, id, address, serial port or 'sim'; may be given several times",
-    )
-    parser.add_argument("--all", action="store_true", help="on every known device that answers")
+    _device(parser, f"{_DEVICE}; may be given several times")
+    every = "on every known device; of the simulated ones, on those that run"
+    parser.add_argument("--all", action="store_true", help=every)
+
+
+def add_one_device(parser: argparse.ArgumentParser) -> None:
+    """-d for a verb that works on one device; several are refused where one is chosen."""
+    _device(parser, _DEVICE)
+    parser.add_argument("--all", action="store_true", help=argparse.SUPPRESS)
+
+
+def _device(parser: argparse.ArgumentParser, text: str) -> None:
+    add = parser.add_argument
+    add("-d", "--device", action="append", default=[], metavar="DEVICE", help=text)
+
+
+def number(least: int, what: str = "") -> Callable[[str], int]:
+    """The type of an option that is a whole number from `least` up; `what` is for complaints."""
+    what = what or f"number from {least} up"
+
+    def whole(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"'{text}' is no {what}")
+        return int(text)
+
+    return whole
 
 
 def duration_ms(text: str) -> int:
     """Milliseconds of `1500ms`, `10s`, `2m`, `1h30m`, `0.5h` or plain seconds."""
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return round(float(text) * 1000)
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|min|s|m|h|d)", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    whole = f"{text}s" if re.fullmatch(r"\d+(\.\d+)?", text) else text
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|min|s|m|h|d)", whole)
+    if not parts or "".join(count + unit for count, unit in parts) != whole:
         raise argparse.ArgumentTypeError(f"'{text}' is no duration like 10s, 1500ms or 1h30m")
-    return round(sum(float(number) * _UNITS[unit] for number, unit in parts))
+    ms = sum(float(count) * _UNITS[unit] for count, unit in parts)
+    if ms > _LONGEST_MS:
+        raise argparse.ArgumentTypeError(f"'{text}' is longer than ten years")
+    return round(ms)
 
 
 def heap_size(text: str) -> str:
@@ -109,8 +142,6 @@ def heap_size(text: str) -> str:
 
 def define(text: str) -> tuple[str, object]:
     """`key=value` with the value read as JSON when it is JSON; `key` alone is true."""
-    import json
-
     key, equals, value = text.partition("=")
     key = key.strip()
     if not key:
@@ -118,7 +149,9 @@ def define(text: str) -> tuple[str, object]:
     if not equals:
         return key, True
     try:
-        return key, json.loads(value)
+        return key, from_json(value)
+    except NestsTooDeep as error:
+        raise argparse.ArgumentTypeError(f"{key}: {error}") from None
     except ValueError:
         return key, value.strip()
 

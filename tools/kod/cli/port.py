@@ -25,7 +25,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         from kod.flash import ports
 
         ports.set_chosen(None)
-        return 0
+        return _chosen(None, out)
     return _list(args.all, out)
 
 
@@ -39,6 +39,12 @@ def _set(port: str | None, out: Output) -> int:
         raise error
     ports.set_chosen(port)
     out.note(f"kod flash and kod setup use {port} from now on")
+    return _chosen(port, out)
+
+
+def _chosen(port: str | None, out: Output) -> int:
+    if out.as_json:
+        out.json({"chosen": port})
     return 0
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
+import re
 from typing import Any
 
 from kod.cli.devices import each
 from kod.cli.output import Output
 from kod.cli.parse import add_device, duration_ms
 from kod.device import Device
+from kod.errors import BadInput
+from kod.reading import NestsTooDeep, from_json
+
+_INDEX = re.compile(r"[0-9]{1,9}")
 
 
 def _services(args: argparse.Namespace, out: Output) -> int:
@@ -45,7 +49,7 @@ def _call_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _call(args: argparse.Namespace, out: Output) -> int:
-    method: int | str = int(args.method) if args.method.isdigit() else args.method
+    method: int | str = int(args.method) if _INDEX.fullmatch(args.method) else args.method
     values = [_value(text) for text in args.args]
     # A method by index takes its one argument as it is, one by name takes a list of them.
     what = values if isinstance(method, str) or len(values) > 1 else values[0] if values else None
@@ -61,7 +65,9 @@ def _call(args: argparse.Namespace, out: Output) -> int:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        return from_json(text)
+    except NestsTooDeep as error:
+        raise BadInput(f"call: an argument cannot be sent: {error}") from None
     except ValueError:
         return text
 

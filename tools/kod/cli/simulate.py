@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from kod.cli.output import Output, paint
-from kod.cli.parse import heap_size
+from kod.cli.parse import heap_size, number
 from kod.errors import NotThere
 
 
@@ -23,7 +24,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     add("--heap", type=heap_size, help="size of its heap, as 160k or 2m")
     add(
         "--baud",
-        type=int,
+        type=number(0, "speed like 115200"),
         default=DEFAULT_BAUD,
         help="speed of its console, 0 without limit (default: %(default)s)",
     )
@@ -32,19 +33,19 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _port(text: str) -> int:
-    if not text.isdigit() or int(text) > 65535:
+    if not re.fullmatch("[0-9]{1,5}", text) or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"'{text}' is no port; 0 to 65535")
     return int(text)
 
 
 def _simulate(args: argparse.Namespace, out: Output) -> int:
-    from kod import simulate, simulated, simulated_flash
+    from kod import reading, simulate, simulated, simulated_flash
 
-    folder = (args.folder or simulated.default_folder(args.name or "sim")).expanduser().absolute()
+    if args.name is not None:
+        simulated_flash.check_name(args.name)
+    folder = reading.expanded(args.folder or simulated.default_folder(args.name or "sim"))
     if args.stop:
         return _stop(folder, out)
-    if run := simulated.running(folder):
-        simulate.refuse_second(run)
     flash = simulated_flash.prepare(folder, args.name, args.port)
     if args.detach:
         options = ["--port", str(flash.settings["port"]), "--baud", str(args.baud)]
@@ -67,9 +68,12 @@ def _simulate(args: argparse.Namespace, out: Output) -> int:
 def _stop(folder: Path, out: Output) -> int:
     from kod import simulate
 
-    if not simulate.stop(folder):
+    run = simulate.stop(folder)
+    if run is None:
         raise NotThere(f"no simulated device runs on {folder}")
     out.note("simulated device has ended")
+    if out.as_json:
+        out.json({"name": run["name"], "id": run["id"], "folder": str(folder), "running": False})
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from kod.cli.devices import one
 from kod.cli.output import Output, duration, paint, size
-from kod.cli.parse import add_device, duration_ms
+from kod.cli.parse import add_one_device, duration_ms
 from kod.device import Device
 from kod.errors import BadInput
 
@@ -21,7 +21,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-i", "--interval", type=duration_ms, default=1000, metavar="TIME", help="1s, 500ms, ...")
     add("-n", "--count", type=int, metavar="N", help="end after N tables; else Ctrl-C ends it")
-    add_device(parser)
+    add_one_device(parser)
 
 
 def _top(args: argparse.Namespace, out: Output) -> int:

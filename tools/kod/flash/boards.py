@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kod import reading
 from kod.errors import BadInput
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _HERE = Path(__file__).resolve().parent
 
@@ -28,6 +24,7 @@ CHIPS = {
     "esp32h2": ("ESP32-H2", 16),
 }
 BLOCK = 4096  # the flash's erase unit, and littlefs's block
+_LARGEST = 128 << 20  # the most that esptool knows
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ def for_chip(chip: str) -> list[Board]:
 def read(path: Path) -> Board:
     """The board that `path`, a board.toml, describes."""
     try:
-        value = tomllib.loads(path.read_text())
+        value = reading.from_toml(path.read_text("utf-8"))
         return _board(value)
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: {error}") from None
@@ -138,10 +135,11 @@ def _board(value: dict[str, Any]) -> Board:
 
 def size_in_bytes(text: str) -> int:
     """`4MB` as bytes; sizes as esptool writes them."""
-    for unit, factor in (("KB", 1024), ("MB", 1024 * 1024)):
-        if text.upper().endswith(unit) and text[:-2].isdigit():
-            return int(text[:-2]) * factor
-    raise BadInput(f"'{text}' is no flash size; write it as 4MB")
+    match = re.fullmatch(r"([0-9]{1,6})(KB|MB)", text.upper())
+    size = int(match[1]) << {"KB": 10, "MB": 20}[match[2]] if match else 0
+    if not 0 < size <= _LARGEST:
+        raise BadInput(f"'{text}' is no flash size up to {size_text(_LARGEST)}; write it as 4MB")
+    return size
 
 
 def size_text(size: int) -> str:

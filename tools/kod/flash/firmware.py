@@ -11,9 +11,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from kod import config
+from kod import config, reading
 from kod.errors import BadInput, Unreachable, UserError
 from kod.flash.boards import CHIPS, Board, Partition
 
@@ -148,9 +147,8 @@ def _version(data: bytes) -> str:
 
 
 def _from_file(source: str) -> bytes:
-    path = Path(source).expanduser()
     try:
-        return path.read_bytes()
+        return reading.content(reading.expanded(source))
     except FileNotFoundError:
         raise BadInput(f"no firmware file {source}") from None
     except OSError as error:

@@ -17,7 +17,6 @@ from kod.flash.boards import Board, Partition, size_text, vfs_of
 from kod.flash.firmware import Firmware
 
 PORT = 9190
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _HEX_ID = re.compile(r"[0-9a-f]{12,32}")
 _KEY = re.compile(r"[0-9a-f]{32}")
 _SSID_BYTES = 32  # IEEE 802.11; a WPA passphrase has 8 to 63 characters, or is 64 hex digits
@@ -158,20 +157,16 @@ def name_of(identity: str) -> str:
 
 def checked_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """`settings` when every value is one that a device can use."""
-    check_name(settings.get("name"))
+    config.check_name(settings.get("name"))
     if not _HEX_ID.fullmatch(str(settings.get("id"))):
         raise BadInput(f"the device's id '{settings.get('id')}' is not 12 or more hex digits")
     if not _KEY.fullmatch(str(settings.get("key"))):
         raise BadInput("the device's key is not 32 hex digits")
+    if not config.is_port(settings.get("port", PORT)):
+        raise BadInput("the device's port is not a number up to 65535")
     for ssid, password in settings.get("wifi", []):
         check_wifi(ssid, password)
     return settings
-
-
-def check_name(name: object) -> None:
-    """BadInput for what cannot name a device."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise BadInput(f"'{name}' cannot name a device: use up to 32 letters, digits, - and _")
 
 
 def check_wifi(ssid: str, password: str) -> None:
