@@ -40,7 +40,7 @@ def unpack(folder: Path, images: list[tuple[str, bytes]]) -> list[str]:
 
 
 def content(folder: Path, image: Image) -> dict[str, bytes]:
-    base = folder / "flash" / "apps" / image.id
+    base = folder / "flash" / "apps" / image.id[:12]
     return {
         path.relative_to(base).as_posix(): path.read_bytes()
         for path in base.rglob("*")

@@ -395,6 +395,7 @@ def test_an_app_for_which_there_is_too_little_memory_is_not_begun_and_starts_whe
             assert (slot.state, slot.reason) == ("waiting", "memory")
             assert slot.needed > gc.mem_free()
             needed = slot.needed
+            gc.collect()
             upkeep.LOW = gc.mem_free() + 50000
             try:
                 for _ in range(5):  # by hand: that makes it no more

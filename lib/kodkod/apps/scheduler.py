@@ -50,7 +50,7 @@ def _lost(task):
         queue.push(task, _sleep[0])
     else:
         queue.push(task)
-        task.data = errors.NotSerializable("awaited what does not wait: list() an iterator")
+        task.data = errors.NotSerializable("awaited what does not wait: list() an iterator, await for yield")
 
 
 def _untie(task):

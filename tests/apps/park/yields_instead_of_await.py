@@ -1,5 +1,5 @@
-# stop after: 60
-# ends: stopped
+# Waits for nothing, so that nobody could wake or cancel it.
+# ends: failed
 import asyncio
 
 
