@@ -1,5 +1,4 @@
-# stop after: 60
-# ends: stopped
+# ends: failed
 import asyncio
 
 
