@@ -344,13 +344,13 @@ async def test_what_waits_for_nothing_is_an_error_at_once(kernel):
             try:
                 await values
             except errors.NotSerializable as exc:
-                told.append(str(exc)[:7])
+                told.append(str(exc)[:8])
             await asyncio.sleep_ms(1)
 
     told = []
     app = started(kernel, lost)
     await ended(app, "ended", 0)
-    assert told == ["awaited"] * 3
+    assert told == ["it waits"] * 3
 
 
 @kernel_test

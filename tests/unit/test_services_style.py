@@ -290,28 +290,10 @@ async def test_resources_belong_to_the_client_that_asked_in_every_kind_of_method
 
 
 @scenario
-async def test_a_task_that_a_method_has_made_may_make_the_resource(kernel):
-    def define():
-        @service("helped")
-        class Helped:
-            async def make(self, client):
-                return await asyncio.wait_for(self.made(), 1)
-
-            async def made(self):
-                return Resource(self)
-
-            async def make_all(self, client):
-                await asyncio.gather(self.made(), self.made())
-
-        return Helped
-
-    helped = kernel.call(Owner(), define)
-    async with connect("helped") as remote:
-        held = await remote.make()
-        await remote.make_all()
-        assert len(helped.provider.resources()) == 3 and not held.is_closed
-        with raises(ValueError, "give Resource the client"):
-            kernel.call(helped.provider.owner_, Resource, helped.provider.target_)
+async def test_a_resource_that_no_call_makes_says_that_it_needs_the_client(kernel):
+    notes = provide(Owner())
+    with raises(ValueError, "give Resource the client"):
+        kernel.call(notes.provider.owner_, Resource, notes.provider.target_)
 
 
 @scenario

@@ -34,7 +34,7 @@ class App:
         self.name = name
         self.gid = gid
         # Dicts: a set of MicroPython that finds no memory to grow is broken for good.
-        self.tasks = {}  # what it lives by, each with the one that made it if that is its own
+        self.tasks = {}  # what it lives by, with the id of its maker
         self.background = {}  # what goes with it
         self.owned = []  # objects with close(), in the order they were taken
         self.changed = Signal()  # its tasks are all done; it has ended

@@ -50,7 +50,8 @@ def _lost(task):
         queue.push(task, _sleep[0])
     else:
         queue.push(task)
-        task.data = errors.NotSerializable("awaited what does not wait: list() an iterator, await for yield")
+        text = "it waits for nothing: await, do not yield; list() an iterator"
+        task.data = errors.NotSerializable(text)
 
 
 def _untie(task):
@@ -124,8 +125,11 @@ class Scheduler(Ending):
         self.shield += 1
         try:
             task = core.Task([coro, app], core.__dict__)
-            maker = core.cur_task if self.current is app else None
-            (app.background if background else app.tasks)[task] = maker
+            if background:
+                app.background[task] = True
+            else:
+                maker = core.cur_task
+                app.tasks[task] = app.tasks.get(maker) or id(maker)
             core._task_queue.push(task)
         finally:
             self.shield -= 1
@@ -189,7 +193,8 @@ class Scheduler(Ending):
         return errors.ServiceClosed("app '{}' has ended".format(owner.name))
 
     def maker(self, app, task):
-        """The task that has made `task`, which has not ended yet, of `app`."""
+        """The id of what has made `task`, of `app`, or has made its maker: a task in the
+        background or one of another app. No task: one that has ended keeps others from going."""
         return app.tasks.get(task)
 
     def log(self, owner, level, text):

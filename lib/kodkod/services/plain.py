@@ -37,7 +37,7 @@ class Kernel:
         return core.create_task(coro)
 
     def maker(self, owner, task):
-        """The task that has made `task` of `owner`, if that is known."""
+        """The id of the task in the background that has made `task`, if that is known."""
 
     def log_exception(self, owner, exc, what):
         print(what)

@@ -231,10 +231,11 @@ class Delivery:
         # What was sent before the handler returned is delivered before the caller goes on,
         # unless the caller is the one who delivers, or whom that has made and may wait for.
         task = core.cur_task
-        while task:
-            if task is self.task_:
-                return
-            task = self.busy_ and _k.kernel.maker(self.owner_, task)
+        deliverer = self.task_
+        if task is deliverer:
+            return
+        if self.busy_ and _k.kernel.maker(self.owner_, task) == id(deliverer):
+            return
         mark = self.taken_ + len(self.queue_)
         end = ticks_add(ticks_ms(), _FOREVER if timeout_ms is None else timeout_ms)
         left = 1

@@ -129,11 +129,7 @@ class Resource(ServiceResource):
     def __init__(self, service, client=None):
         provider = service.provider_
         if client is None:
-            client = provider.caller_
-        task = core.cur_task
-        while client is None and task:  # that of an async method, or one that it has made
-            client = provider.callers_.get(task)
-            task = _k.kernel.maker(provider.owner_, task)
+            client = provider.caller_ or provider.callers_.get(core.cur_task)
         if client is None:
             raise ValueError(
                 f"{provider.name}: no call is answered here, give Resource the client"
