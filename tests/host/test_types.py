@@ -206,6 +206,9 @@ def signature(module: Module, name: str) -> str:
     kind, _, method = name.partition(".")
     defined = module.names(module.tree.body)[kind]
     assert isinstance(defined, ast.ClassDef)
+    if not module.names(defined.body):  # all it has is its base's
+        (base,) = defined.bases
+        return signature(module, name.replace(kind, ast.unparse(base)))
     function = module.names(defined.body)[method or "__init__"]
     assert isinstance(function, FUNCTIONS)
     params = [

@@ -101,7 +101,7 @@ def test_what_an_app_has_spawned_goes_with_it_or_by_its_own_name(
     assert bench.states() == {}
 
 
-def test_no_app_can_cut_the_device_off_by_what_it_sets_on_classes_of_asyncio(
+def test_no_app_can_cut_the_device_off_by_what_it_sets_on_classes_that_it_imports(
     bench: SimulatedDevice, app: App
 ) -> None:
     text = (
@@ -109,6 +109,8 @@ def test_no_app_can_cut_the_device_off_by_what_it_sets_on_classes_of_asyncio(
         "def broken(*args, **options):\n    raise RuntimeError('patched')\n"
         "for kind in (asyncio.Event, asyncio.Lock, asyncio.ThreadSafeFlag):\n"
         "    kind.set = kind.wait = kind.acquire = broken\n"
+        "from kodkod.services import ServiceClient\n"
+        "ServiceClient.open = ServiceClient.invoke = ServiceClient.close = broken\n"
         "async def main():\n    print('done')\n    await asyncio.sleep(1000)\n"
     )
     bench.kod("install", "bad", app("bad", text), "--no-probation")

@@ -50,7 +50,7 @@ def test_services_and_what_they_copy_with_stay_once_for_all():
         remote = borrow("kodkod.link.remote")
         assert "kodkod.link.remote" not in sys.modules
         client = sys.modules["kodkod.services.client"]
-        assert remote.RemoteClient.__bases__ == (client.ServiceClient,)
+        assert remote.RemoteClient.__bases__ == (client.Client,)
         assert client.copy is sys.modules["kodkod.message"].copy
 
     without_services(body)

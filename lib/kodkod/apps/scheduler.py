@@ -14,7 +14,7 @@ from kodkod.apps.ending import Ending, unqueue
 _QUIET = (CancelledError, StopIteration)
 # After a step longer than this a quarter of its time is for those who take less. So they, and a
 # host that wants to stop the app, get on beside steps of any length.
-_LONG_US = const(20000)
+_LONG_US = const(40000)
 _REST_MS = const(250)  # at most
 _HELD_MS = const(1)  # without memory: until it is looked again
 

@@ -1,11 +1,12 @@
 # A host's client on the device: an ordinary client whose notifications go to a link's session.
 
 from kodkod.link.session import Session
-from kodkod.services import ServiceClient, ServiceSelector, kernel
+from kodkod.services import ServiceSelector, kernel
+from kodkod.services.client import Client
 from kodkod.signal import Signal
 
 
-class RemoteClient(ServiceClient):
+class RemoteClient(Client):
     """Hands what the service sends to the session, in place of proxies."""
 
     def __init__(self, selector, link, number, queue, overflow):

@@ -25,7 +25,7 @@ _str = str
 _type = type
 
 
-class ServiceClient(Delivery):
+class Client(Delivery):
     """Opens the service that `selector` names and calls it. `queue` bounds the notifications
     waiting for one proxy; `overflow`: "drop_oldest", "drop_newest" or "close"."""
 
@@ -203,6 +203,10 @@ class ServiceClient(Delivery):
             result = self.on_reconnected()
             if hasattr(result, "__next__"):
                 await result
+
+
+class ServiceClient(Client):
+    """As above, for apps: what one of them sets on it, the links of hosts do not get."""
 
 
 def _outcome(session, result):

@@ -3,9 +3,9 @@ from typing import Any, Literal, TypeVar
 from .proxy import Delivery
 from .registry import ServiceSelector
 
-_Client = TypeVar("_Client", bound="ServiceClient")
+_Client = TypeVar("_Client", bound="Client")
 
-class ServiceClient(Delivery):
+class Client(Delivery):
     """Opens the service that `selector` names and calls it. `queue` bounds the notifications
     waiting for one proxy."""
 
@@ -41,3 +41,6 @@ class ServiceClient(Delivery):
     def on_reconnected(self) -> Any:
         """A client with reconnect=True has opened again; its old proxies are closed. May be
         `async def`."""
+
+class ServiceClient(Client):
+    """As above, for apps: what one of them sets on it, the links of hosts do not get."""
