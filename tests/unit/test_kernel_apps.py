@@ -1171,9 +1171,9 @@ async def test_who_made_one_long_step_is_soon_treated_as_the_others(kernel):
 
     app = started(kernel, once, name="once")
     slow = started(kernel, long_steps, 60, name="slow")
-    while not app.turns:
+    while not app.busy:
         await asyncio.sleep_ms(1)
-    while app.turns:
+    while app.busy:
         await asyncio.sleep_ms(1)
     await slow.stop()
     await app.stop()

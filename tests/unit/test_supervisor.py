@@ -582,13 +582,13 @@ def test_what_is_not_installed_is_stopped_by_its_name(lab):
         switch = s.part("switch")
         await until(lambda: len(family(s)) == 3)
         parent, child, grandchild = family(s)
-        await switch.stop_named(s, "fam.{}".format(child))
+        await switch.end(s, "fam.{}".format(child))
         assert family(s) == [parent, grandchild]
         s.kernel.begin("host:1", until(lambda: False))
         for name in ("host:1", "kodkod", "fam.{}".format(child)):
             with raises(AppNotFound):
-                switch.stop_named(s, name)
-        await switch.stop_named(s, "fam")
+                switch.end(s, name)
+        await switch.end(s, "fam")
         assert (family(s), s.slot("fam").state) == ([], "stopped")
 
     lab.run(body)

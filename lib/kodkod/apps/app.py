@@ -21,7 +21,7 @@ class App:
     cpu_s = 0  # the rest is in cpu_us
     run = None  # what asyncio.run in a module's body handed over
     loading = False
-    turns = 0  # long steps of others for which it waits at most; its own are long
+    busy = 0  # long steps of others for which it waits at most; its own are long
     on_end = None
     image = None  # id of the image it runs
     console = None  # what serves it when its code is typed: write(text), run(coro)

@@ -50,18 +50,18 @@ def stop():
     loader.kernel = None
 
 
-def run(app, coro, show=None):
+def run(app, coro, write=None):
     """Run the kernel with `coro` as main of `app`, until every app has ended; its exit code.
-    Each line of their logs is given to `show`, or printed."""
+    Each line of their logs is given to `write`, or printed."""
     kernel = app.kernel
-    show = show or _show
-    logs.followers.append(show)
+    write = write or _show
+    logs.followers.append(write)
     try:
         kernel.on_idle = lambda: setattr(kernel, "ending", app.code)
         kernel.start(app, coro)
         return kernel.run()
     finally:
-        logs.followers.remove(show)
+        logs.followers.remove(write)
         stop()
 
 

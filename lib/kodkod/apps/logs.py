@@ -136,12 +136,12 @@ def _make_room(name, size, most):
         if freed in (0, used):
             _used.pop(name)
         for other in dropped:
-            if other not in _used and not _is_known(other):
+            if other not in _used and not _found(other):
                 dropped.pop(other)  # one for one: of short-lived apps there is no end
                 break
 
 
-def _is_known(name):
+def _found(name):
     # Running or installed.
     for app in kernel.apps:
         if app.name == name:

@@ -50,7 +50,7 @@ def _lost(task):
         queue.push(task, _sleep[0])
     else:
         queue.push(task)
-        text = "it waits for nothing: await, do not yield; list() an iterator"
+        text = "it waits for nothing: await instead of yield; list() an iterator"
         task.data = errors.NotSerializable(text)
 
 
@@ -82,12 +82,12 @@ class Scheduler(Ending):
         self.left = (self._raised, ticks_us) + 2 * (self._raised_late, guard.settle)
         self.opened = (ticks_us, None) + 2 * (guard.drain, None)  # the same at a call's start
         # What to do with a task whose step has returned, by whether it sleeps. It has no jump.
-        self.waits = ({}.get, core._task_queue.push)
+        self.after = ({}.get, core._task_queue.push)
         self.back = 0  # 1: the step is over, its task waits for something
         self.error = None  # what the last step raised, until it is dealt with
         self.judged = None  # the app whose exception is being looked at
         self.short = False  # of memory: apps wait
-        self.rests = None  # ticks_ms: until then those wait whose steps are long
+        self.rest = None  # ticks_ms: until then those wait whose steps are long
         self.served = False  # an app has used a service, since the boot
         self.upkeep = None  # the task that sees to it
         self.console = None  # a device's
@@ -264,7 +264,7 @@ class Scheduler(Ending):
         streams = io.map
         guard = self.guard
         settled = self.settled
-        waits = self.waits
+        after = self.after
         sleep = _sleep
         now = ticks_us()
         while self.ending is None:
@@ -279,7 +279,7 @@ class Scheduler(Ending):
             if streams:
                 io.wait_io_event(0)
             task = queue.pop()
-            if (self.short or self.rests is not None) and self._held(task):
+            if (self.short or self.rest is not None) and self._held(task):
                 continue
             core.cur_task = task
             coro, app = task.coro
@@ -292,7 +292,7 @@ class Scheduler(Ending):
                 if exc is None:
                     self.current = app
                     sleeps = coro.send(None) is sleep
-                    waits[sleeps](task, sleep[0])
+                    after[sleeps](task, sleep[0])
                     self.back = 1
                 elif task.done():
                     raise exc
@@ -300,7 +300,7 @@ class Scheduler(Ending):
                     task.data = None
                     self.current = app
                     sleeps = coro.throw(exc) is sleep
-                    waits[sleeps](task, sleep[0])
+                    after[sleeps](task, sleep[0])
                     self.back = 1
             except BaseException as er:  # a step is the boundary of all that an app may raise
                 self.error = er
@@ -310,21 +310,21 @@ class Scheduler(Ending):
             took = ticks_diff(now, self.began)
             app.cpu_us += took
             if took > _LONG_US:
-                self._took_long(app, took)
+                self._rest(app, took // 1000)
             if task.data is not None:
                 _untie(task)
             elif self.back and not sleeps:
                 _lost(task)
 
-    def _took_long(self, app, took):
-        # A step of `app`, `took` us of it.
+    def _rest(self, app, ms):
+        # After a step of `app` that took as long.
         if not upkeep.is_app(self, app):
             return
         for other in self.apps:
-            if other.turns:
-                other.turns -= 1
-        app.turns = len(self.apps)  # of all who may go first: then it does, in any case
-        self.rests = ticks_add(ticks_ms(), min(took // 4000, _REST_MS))
+            if other.busy:
+                other.busy -= 1
+        app.busy = len(self.apps)  # of all who may go first: then it does, in any case
+        self.rest = ticks_add(ticks_ms(), min(ms // 4, _REST_MS))
 
     def _held(self, task):
         # Whether `task` is to wait though it is its turn; it is queued again.
@@ -335,11 +335,11 @@ class Scheduler(Ending):
         if self.short:
             until = ticks_add(now, _HELD_MS)
         else:
-            until = self.rests
+            until = self.rest
             if ticks_diff(until, now) <= 0:
-                self.rests = None
-                app.turns = 0
-            if not app.turns:
+                self.rest = None
+                app.busy = 0
+            if not app.busy:
                 return False
         data = task.data
         core._task_queue.push(task, until)

@@ -17,7 +17,7 @@ _ERRAND = const(15360)  # that a host which is in takes to install or remove som
 def start(supervisor, slot):
     """Start an instance of `slot`, which has none. MemoryError: there is too little for it."""
     kernel = supervisor.kernel
-    supervisor.end_all(slot.name)  # what an instance before this one has spawned
+    supervisor.stop_all(slot.name)  # what an instance before this one has spawned
     app = kernel.app(slot.name)
     slot.started = port.uptime_ms()
     slot.reason = slot.code = None
@@ -73,12 +73,12 @@ def prepare(supervisor, app, image, settings):
     """Make `app` an instance of the stored `image`, with its main task."""
     app.image = image
     store = supervisor.store.open()
-    coro = made_of(app, store.path(image), store.manifest(image), settings)
+    coro = make(app, store.path(image), store.manifest(image), settings)
     app.data = "{}/data/{}".format(port.ROOT, app.name)
     supervisor.kernel.start(app, coro)
 
 
-def made_of(app, folder, manifest, settings):
+def make(app, folder, manifest, settings):
     """`app` gets what its image and its settings say; returns the coroutine of its main task."""
     chosen = dict(manifest.get("settings") or {})
     defines = chosen.get("defines") or {}

@@ -62,7 +62,7 @@ class Supervisor:
         self.held = []  # (id, until uptime_ms) of images that were received, not yet named
         self.holds = False  # a task will let them go
         self.safe_mode = None  # why no app was started, if so
-        self.changes = []  # of what is installed: the first goes on, the others wait
+        self.queue = []  # of what is installed: the first goes on, the others wait
 
     def slot(self, name):
         """The slot of an installed name; AppNotFound."""
@@ -165,9 +165,9 @@ class Supervisor:
     def time_out(self, slot):
         """It may run no longer."""
         self.kernel.log(slot.app, logs.WARNING, "stopped: its timeout has passed")
-        self.end_all(slot.name)
+        self.stop_all(slot.name)
 
-    def end_all(self, origin):
+    def stop_all(self, origin):
         """Stop the app of that name and all that it, and they, have spawned."""
         for app in list(self.kernel.apps):
             if app.origin == origin:

@@ -18,17 +18,17 @@ class _Errand:
         supervisor.kernel.task(supervisor.kernel.system, self._run(supervisor, work))
 
     async def _run(self, supervisor, work):
-        changes = supervisor.changes
+        queue = supervisor.queue
         try:
-            changes.append(self)
-            while changes[0] is not self:
-                await changes[0].done.wait()
+            queue.append(self)
+            while queue[0] is not self:
+                await queue[0].done.wait()
             self.result = await work
         except Exception as exc:
             self.error = exc
         finally:
-            if self in changes:
-                changes.remove(self)
+            if self in queue:
+                queue.remove(self)
             self.over = True
             self.done.set()
 
@@ -133,7 +133,7 @@ async def _halt(supervisor, slot):
     supervisor.cancel_timer(slot)
     slot.halting = True
     try:
-        supervisor.end_all(slot.name)
+        supervisor.stop_all(slot.name)
         for app in list(supervisor.kernel.apps):
             if app.origin == slot.name:
                 await app.wait()
@@ -155,7 +155,7 @@ def stop(supervisor, slot):
     return _Errand(supervisor, _stop(supervisor, slot)).wait()
 
 
-def stop_named(supervisor, name):
+def end(supervisor, name):
     """The same of what has that name: an app that runs and is not installed, as one that was
     spawned, ends for good."""
     if name not in supervisor.slots:

@@ -38,7 +38,7 @@ class Console:
         self.heard = port.uptime_ms()
         self._in = sys.stdin.buffer
         self._out = sys.stdout.buffer
-        self._byte = bytearray(1)
+        self._character = bytearray(1)
         # Typed code may be anywhere, on a file system of mpremote's: nobody else looks there.
         sys.path[:] = [path for path in sys.path if path]
         poller = select.poll()
@@ -54,8 +54,8 @@ class Console:
             self.again = self.again[1:]
             return byte
         for _ in self._poll(0):
-            if self._in.readinto(self._byte):
-                return self._byte[0]
+            if self._in.readinto(self._character):
+                return self._character[0]
             raise EOFError
         return -1
 

@@ -37,7 +37,7 @@ def main():
         manifest, settings, as_json = json.load(file)
     kernel = begin.start()
     app = kernel.app(manifest["entry"])
-    coro = starting.made_of(app, folder + "/app", manifest, settings)
+    coro = starting.make(app, folder + "/app", manifest, settings)
     app.data = os.getcwd()
     if os.getenv("KODKOD_STDIN"):
         kernel.task(kernel.system, _watch_stdin(kernel))

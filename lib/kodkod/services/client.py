@@ -158,7 +158,7 @@ class Client(Delivery):
 
     def close(self):
         """Closes its proxies and their resources, too. Plain, idempotent, never raises."""
-        _k.closing(self.close_)
+        _k.finish(self.close_)
 
     def close_(self):
         self.opening_ = False

@@ -51,23 +51,23 @@ def surely(function, *args):
             k.shield -= 1
 
 
-def closing(function):
+def finish(function):
     """Runs `function`, which closes something. Where the stack is nearly full it does so soon, in
     a task: what it did not come to would stay open."""
     try:
-        _room(20)
+        _make_room(20)
     except RuntimeError:
-        kernel.task(kernel.current, _soon(function), True)
+        kernel.task(kernel.current, _later(function), True)
     else:
         function()
 
 
-def _room(frames):
+def _make_room(frames):
     if frames:
-        _room(frames - 1)
+        _make_room(frames - 1)
 
 
-async def _soon(function):
+async def _later(function):
     function()
 
 

@@ -16,7 +16,7 @@ def shielded(function: Callable[..., Any], *args: Any) -> Any:
 def surely(function: Callable[..., Any], *args: Any) -> None:
     """As `shielded`, but runs it in any case: nobody else would. It calls no app."""
 
-def closing(function: Callable[[], Any]) -> None:
+def finish(function: Callable[[], Any]) -> None:
     """Runs `function`, which closes something. Where the stack is nearly full it does so soon, in
     a task: what it did not come to would stay open."""
 

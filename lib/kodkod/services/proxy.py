@@ -55,7 +55,7 @@ class ServiceResourceProxy(Inbox):
 
     def close(self):
         """Closes the resource, too. Plain, idempotent, never raises."""
-        _k.closing(self.close_)
+        _k.finish(self.close_)
 
     def close_(self):
         handle = self.handle

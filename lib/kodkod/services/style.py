@@ -45,9 +45,8 @@ class _Provider(ServiceProvider):
         super().__init__(name, *version)
         target.provider_ = self
         self.target_ = target
+        # What is called, by its name; of a resource's method (".name") the class of the last one.
         self.methods_ = {}
-        # The class of the resource that was called last, by the method's name.
-        self.kinds_ = {}
         # The client of each async method that runs, by its task.
         self.callers_ = {}
         for hook in _HOOKS:
@@ -72,9 +71,9 @@ class _Provider(ServiceProvider):
         if index[:1] == ".":
             resource = self.resource(client, arguments.pop(0))
             kind = _type(resource)
-            if self.kinds_.get(index) is not kind:
+            if self.methods_.get(index) is not kind:
                 _check(resource, index[1:], Resource)
-                self.kinds_[index] = kind
+                self.methods_[index] = kind
             method = getattr(resource, index[1:])
         else:
             if index not in self.methods_:
@@ -108,14 +107,14 @@ def _check(target, name, base):
     # getattr would keep each name that a client makes up, for ever.
     kind = _type(target)
     found = None
-    if name[:1] not in ("", "_") and name not in _HOOKS and _defines(kind, name):
+    if name[:1] not in ("", "_") and name not in _HOOKS and _bound(kind, name):
         found = getattr(kind, name)
     if not callable(found) or isinstance(found, type) or hasattr(base, name):
         raise errors.UnknownMethod(f"{target.provider_.name} has no method {name}")
 
 
-def _defines(kind, name):
-    return name in kind.__dict__ or any(_defines(base, name) for base in kind.__bases__)
+def _bound(kind, name):
+    return name in kind.__dict__ or any(_bound(base, name) for base in kind.__bases__)
 
 
 def _marked(result):

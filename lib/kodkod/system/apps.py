@@ -128,7 +128,7 @@ class Methods:
 
     async def do_stop(self, client, name):
         """Stop an app and what it has spawned; it stays stopped until it is started by hand."""
-        await self.supervisor.part("switch").stop_named(self.supervisor, name)
+        await self.supervisor.part("switch").end(self.supervisor, name)
 
     async def do_restart(self, client, name):
         """Stop an app and start it again."""

@@ -37,7 +37,7 @@ class Run(ServiceResource):
     async def _time_out(self, kernel, delay):
         await asyncio.sleep_ms(delay)
         kernel.log(self.app, logs.WARNING, "stopped: its timeout has passed")
-        self.supervisor.end_all(self.app.name)
+        self.supervisor.stop_all(self.app.name)
 
     def _line(self, line):
         if line[3] == self.app.name and not self.is_closed:
@@ -53,7 +53,7 @@ class Run(ServiceResource):
 
     def on_closed(self):
         if not self.detached and self.app.is_running:  # else what it has spawned goes on
-            self.supervisor.end_all(self.app.name)
+            self.supervisor.stop_all(self.app.name)
 
 
 def run(methods, client, image, settings):
