@@ -621,6 +621,20 @@ def test_run_on_this_computer_has_the_settings_that_it_has_on_a_device(
     assert "no pause for 120 ms" in run.out
 
 
+@pytest.mark.parametrize("place", [(), ("-d", "host")], ids=["device", "host"])
+def test_an_app_reads_its_assets_beside_its_modules(
+    bench: SimulatedDevice, app: App, tmp_path: Path, place: tuple[str, ...]
+) -> None:
+    (tmp_path / "assets" / "texts").mkdir(parents=True)
+    (tmp_path / "assets" / "texts" / "note.txt").write_text("a note")
+    reads = app(
+        "reads",
+        'HERE = __file__.rsplit("/", 1)[0]\n'
+        'with open(HERE + "/texts/note.txt") as file:\n    print(file.read())\n',
+    )
+    assert bench.kod("run", *place, reads, "--assets", tmp_path / "assets").out == "a note\n"
+
+
 @pytest.mark.parametrize("verb", ["run", "watch"])
 @pytest.mark.parametrize("place", [(), ("-d", "host")], ids=["device", "host"])
 def test_when_its_reader_leaves_it_ends_quietly(
