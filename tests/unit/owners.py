@@ -123,7 +123,7 @@ class Kernel:
         assert owner.running, f"a task for {owner.name}, which has ended"
         steps = _Steps(self, owner, coro)
         steps.task = _create_task(steps)
-        steps.maker = id(core.cur_task)
+        steps.maker = id(core.cur_task) >> 2
         owner.tasks.append(steps)
         if background:
             self.background.append(steps)

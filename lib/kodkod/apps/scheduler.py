@@ -129,7 +129,8 @@ class Scheduler(Ending):
                 app.background[task] = True
             else:
                 maker = core.cur_task
-                app.tasks[task] = app.tasks.get(maker) or id(maker)
+                # Shifted, lest the collector takes the number for a pointer to it.
+                app.tasks[task] = app.tasks.get(maker) or id(maker) >> 2
             core._task_queue.push(task)
         finally:
             self.shield -= 1
@@ -193,7 +194,7 @@ class Scheduler(Ending):
         return errors.ServiceClosed("app '{}' has ended".format(owner.name))
 
     def maker(self, app, task):
-        """The id of what has made `task`, of `app`, or has made its maker: a task in the
+        """`id() >> 2` of what has made `task`, of `app`, or has made its maker: a task in the
         background or one of another app. No task: one that has ended keeps others from going."""
         return app.tasks.get(task)
 
@@ -224,6 +225,7 @@ class Scheduler(Ending):
                     self._stumbled(exc)
                 except MemoryError as more:
                     self._stumbled(more)
+        _sleep[1] = None
         return self.ending
 
     def _stumbled(self, exc):

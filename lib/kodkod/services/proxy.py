@@ -234,7 +234,7 @@ class Delivery:
         deliverer = self.task_
         if task is deliverer:
             return
-        if self.busy_ and _k.kernel.maker(self.owner_, task) == id(deliverer):
+        if self.busy_ and _k.kernel.maker(self.owner_, task) == id(deliverer) >> 2:
             return
         mark = self.taken_ + len(self.queue_)
         end = ticks_add(ticks_ms(), _FOREVER if timeout_ms is None else timeout_ms)
