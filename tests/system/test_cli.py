@@ -89,7 +89,7 @@ def test_what_an_app_has_spawned_goes_with_it_or_by_its_own_name(
         "async def main():\n    kodkod.spawn(child)\n    await asyncio.sleep(1000)\n"
     )
     for version in ("1", "2"):
-        bench.kod("install", "fam", app("fam", text.format(version)))
+        bench.kod("install", "fam", app("fam", text.format(version)), "--no-probation")
         until(lambda: bench.kod("call", "fam/s", "ver", code=None).out)
         assert bench.kod("call", "fam/s", "ver").out == version + "\n"
     (child,) = set(bench.states()) - {"fam"}
