@@ -120,7 +120,8 @@ def _check_reader() -> None:
     if hasattr(select, "poll"):  # not on Windows
         poller = select.poll()
         poller.register(sys.stdout.fileno(), 0)
-        if any(event & select.POLLERR for _, event in poller.poll(0)):
+        gone = select.POLLERR | select.POLLHUP  # Linux, macOS
+        if any(event & gone for _, event in poller.poll(0)):
             raise BrokenPipeError
 
 
