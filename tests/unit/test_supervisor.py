@@ -516,7 +516,7 @@ def test_what_an_app_has_spawned_ends_with_its_stop_update_and_removal(lab):
         await until(lambda: len(family(s)) == 3)
         await switch.uninstall(s, "fam", False)
         assert family(s) == []
-        assert not s.store.has("{:064x}".format(lab.count))
+        assert not s.store.has(image_id(lab.count))
 
     lab.run(body)
 
