@@ -163,9 +163,9 @@ class Supervisor:
         self.set_timer(slot, delay, self.start)
 
     def time_out(self, slot):
-        """It may run no longer."""
+        """The app of this slot, or run, may go on no longer."""
         self.kernel.log(slot.app, logs.WARNING, "stopped: its timeout has passed")
-        self.stop_all(slot.name)
+        self.stop_all(slot.app.name)
 
     def stop_all(self, origin):
         """Stop the app of that name and all that it, and they, have spawned."""

@@ -133,10 +133,7 @@ async def _halt(supervisor, slot):
     supervisor.cancel_timer(slot)
     slot.halting = True
     try:
-        supervisor.stop_all(slot.name)
-        for app in list(supervisor.kernel.apps):
-            if app.origin == slot.name:
-                await app.wait()
+        await _end([app for app in supervisor.kernel.apps if app.origin == slot.name])
     finally:
         slot.halting = False
     slot.state = "stopped"
@@ -160,8 +157,8 @@ def end(supervisor, name):
     spawned, ends for good."""
     if name not in supervisor.slots:
         kernel = supervisor.kernel
-        apps = [app for app in kernel.apps if name in (app.name, app.origin)]
-        apps = [app for app in apps if upkeep.is_app(kernel, app)]
+        named = [app for app in kernel.apps if name in (app.name, app.origin)]
+        apps = [app for app in named if upkeep.is_app(kernel, app)]
         if apps:
             return _Errand(supervisor, _end(apps)).wait()
     return stop(supervisor, supervisor.slot(name))

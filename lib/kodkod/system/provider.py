@@ -65,10 +65,11 @@ def is_tight():
 
 def _make_room():
     # What the console needs no more, and would keep for a while, is for who asks now.
-    gc.collect()
     console = logs.kernel and logs.kernel.console
     if console and console.keys and not console.cable and gc.mem_free() < _ERRAND:
-        console.keys.rest(console)
+        gc.collect()
+        if gc.mem_free() < _ERRAND:
+            console.keys.rest(console)
 
 
 async def _finished(work):

@@ -32,12 +32,11 @@ class Run(ServiceResource):
         logs.followers.append(self._line)
         timeout = settings.get("timeout_ms")
         if timeout:
-            kernel.task(self.app, self._time_out(kernel, timeout), True)
+            kernel.task(self.app, self._time_out(timeout), True)
 
-    async def _time_out(self, kernel, delay):
+    async def _time_out(self, delay):
         await asyncio.sleep_ms(delay)
-        kernel.log(self.app, logs.WARNING, "stopped: its timeout has passed")
-        self.supervisor.stop_all(self.app.name)
+        self.supervisor.time_out(self)
 
     def _line(self, line):
         if line[3] == self.app.name and not self.is_closed:
