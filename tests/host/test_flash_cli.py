@@ -398,7 +398,7 @@ def test_no_answer_to_the_password_question_ends_it(
     def typed(_: str) -> str:
         raise KeyboardInterrupt if key == "Ctrl-C" else EOFError
 
-    monkeypatch.setattr("kod.cli.device_options.may_ask", lambda: True)
+    monkeypatch.setattr("kod.person.may_ask", lambda: True)
     monkeypatch.setattr("getpass.getpass", typed)
     assert flash("--dry-run", "--firmware", firmware, "--wifi-ssid", "home") == 130
     assert said()[1] == ""

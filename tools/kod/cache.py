@@ -14,10 +14,7 @@ _KEEP = 64  # entries in one of the 256 folders of a kind
 
 def folder(kind: str) -> Path:
     """Where `kind` lies: below $KOD_HOME when that is set, else in the user's cache."""
-    named = os.environ.get("KOD_HOME")
-    if not named:
-        return config.cache(kind)
-    return Path(named).expanduser().absolute() / "cache" / kind
+    return config.home() / "cache" / kind if os.environ.get("KOD_HOME") else config.cache(kind)
 
 
 def get(kind: str, key: str) -> bytes | None:

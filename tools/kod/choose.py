@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import re
 import socket
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
-from kod import config, discover, simulated
+from kod import config, discover, person, simulated
 from kod.errors import BadInput, NotAllowed, NotThere, Unreachable, UserError
 
 DEFAULT_PORT = 9190
 SCAN_S = 1.5  # seconds; a device repeats its beacon and answers a question at once
 _LABEL = 63  # letters between two dots of a host's name: RFC 1035
 _ADDRESS = re.compile(r"(\d+\.\d+\.\d+\.\d+|\[[0-9a-fA-F:]+\]|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)")
-
-Choice = TypeVar("Choice")
 
 
 @dataclass(frozen=True)
@@ -31,6 +26,11 @@ class Target:
     @property
     def label(self) -> str:
         return self.known.name or self.console or self.known.address
+
+    @property
+    def cable(self) -> str:
+        """The port over which it is reached; "" for the network."""
+        return self.console or (self.known.console if not self.known.host else "")
 
 
 def targets(specs: list[str], every: bool = False) -> list[Target]:
@@ -140,24 +140,14 @@ def _one_of(choices: list[config.Known], why: str) -> config.Known:
     if len(choices) == 1:
         return choices[0]
     shown = [f"{one.name} ({one.id}, {one.address})" for one in choices]
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not person.may_ask():
         alike = len({one.name for one in choices}) < len(choices)
         how = "-d ID" if alike else "-d NAME or -d ID"
         raise NotThere(f"{why}: {', '.join(shown)}; choose with {how}")
-    for number, text in enumerate(shown, 1):
-        print(f"  {number}  {text}", file=sys.stderr)
-    print(f"{why}; which one? ", end="", file=sys.stderr, flush=True)
-    answer = sys.stdin.readline().strip()
-    one = picked(answer, choices)
+    one = person.pick(f"{why}; which one?", choices, shown)
     if one is None:
         raise NotThere("none was chosen")
     return one
-
-
-def picked(answer: str, choices: Sequence[Choice]) -> Choice | None:
-    """The choice with the number that was typed, counted from 1; None when there is none."""
-    number = int(answer) if re.fullmatch("[0-9]{1,9}", answer) else 0
-    return choices[number - 1] if 1 <= number <= len(choices) else None
 
 
 def _may_be_there(known: config.Known) -> bool:

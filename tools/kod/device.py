@@ -231,8 +231,7 @@ class Device:
         with contextlib.suppress(LinkLost):  # the restart may be quicker than its answer
             service.call("reset", [])
         # The next command is not to find it in its last moments; a cable tells of no end.
-        has_cable = self._target.console or not self.known.host
-        deadline = time.monotonic() + (0 if has_cable else _GONE_S)
+        deadline = time.monotonic() + (0 if self._target.cable else _GONE_S)
         while self.connection.lost is None and time.monotonic() < deadline:
             time.sleep(0.02)
 

@@ -28,13 +28,8 @@ if TYPE_CHECKING:
 
 PING_S = 5.0  # without anything sent
 SILENT_S = 35.0  # more than the longest step that a device allows what a person types
-_AGAIN_S = (
-    0.05,
-    0.1,
-    0.3,
-    1.0,
-    2.0,
-)  # after which a device that hung up at the door is asked again
+# After which a device that hung up at the door is asked again.
+_AGAIN_S = (0.05, 0.1, 0.3, 1.0, 2.0)
 # As in lib/kodkod/system/provider.py, for what runs out of memory around the service.
 _NO_MEMORY = "the device has no memory for that: kod stop or uninstall an app, or kod reset"
 _GRACE_S = 2.0  # for the device's own CallTimeout to arrive

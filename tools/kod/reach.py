@@ -20,9 +20,8 @@ _CABLE_MS = 8000  # some steps of an app
 
 def reach(target: choose.Target) -> tuple[Connection, config.Known]:
     """A connection to a device that was chosen, over the cable or with its key."""
-    console = target.console or (target.known.console if not target.known.host else "")
-    if console:
-        return _over_cable(console, target.known)
+    if target.cable:
+        return _over_cable(target.cable, target.known)
     if len(target.known.key) != 32:
         raise NotAllowed(f"no key is known here for '{target.label}'; {_key_of(target.known)}")
     return _dial(target.known)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from kod import choose
-from kod.cli.device_options import may_ask
+from kod import person
 from kod.cli.output import Output
 from kod.errors import BadInput, UserError
 from kod.flash import boards, firmware
@@ -65,18 +63,15 @@ def choose_board(args: argparse.Namespace, chip: str | None, out: Output) -> Boa
     if args.firmware:
         return choices[0]  # the file says the rest
     named = [board for board in choices if board.default]
-    if len(choices) > 1 and may_ask():
+    if len(choices) > 1 and person.may_ask():
         return _ask(choices)
     out.note(f"board {named[0].name}; another one: --board")
     return named[0]
 
 
 def _ask(choices: list[Board]) -> Board:
-    for number, board in enumerate(choices, 1):
-        print(f"  {number}  {board.name:<24} {board.product}", file=sys.stderr)
-    print("which board? [1] ", end="", file=sys.stderr, flush=True)
-    answer = sys.stdin.readline().strip() or "1"
-    one = choose.picked(answer, choices)
+    shown = [f"{board.name:<24} {board.product}" for board in choices]
+    one = person.pick("which board? [1]", choices, shown, "1")
     if one is None:
         raise BadInput("none was chosen; --board names one")
     return one

@@ -11,7 +11,7 @@ import socket
 import sys
 from typing import Any
 
-from kod import choose, config
+from kod import config, person
 from kod.cli.output import Output
 from kod.errors import BadInput, NotThere
 
@@ -69,7 +69,7 @@ def wifi_of(args: argparse.Namespace, ask: bool) -> list[list[str]] | None:
     if args.no_wifi:
         return []
     ssid = args.wifi_ssid or os.environ.get("KOD_WIFI_SSID")
-    if not ssid and may_ask() and ask:
+    if not ssid and person.may_ask() and ask:
         print("Wi-Fi network (SSID; empty: none): ", end="", file=sys.stderr, flush=True)
         ssid = sys.stdin.readline().strip()
     if not ssid:
@@ -86,7 +86,7 @@ def password_of(ssid: str, given: str | None, is_open: bool, prefix: str = "") -
     if password is None:
         password = os.environ.get("KOD_WIFI_PASSWORD")
     if password is None:
-        if not may_ask():
+        if not person.may_ask():
             raise BadInput(
                 f"the password of '{ssid}' is missing: --{prefix}password, or --{prefix}open when "
                 "the network has none"
@@ -97,11 +97,6 @@ def password_of(ssid: str, given: str | None, is_open: bool, prefix: str = "") -
             raise KeyboardInterrupt from None
     check_wifi(ssid, password)
     return password
-
-
-def may_ask() -> bool:
-    """Whether a person is there to answer."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def name_before(port: str) -> str | None:
@@ -129,14 +124,11 @@ def choose_port(args: argparse.Namespace, out: Output) -> str:
     """The port to use; asks when there is a real choice and a terminal."""
     from kod.flash import ports
 
-    if not args.port and may_ask():
+    if not args.port and person.may_ask():
         found = ports.likely_ports()
         if len(found) > 1 and not ports.chosen():
-            for number, one in enumerate(found, 1):
-                print(f"  {number}  {one.device}  {one.description}", file=sys.stderr)
-            print("which port? ", end="", file=sys.stderr, flush=True)
-            answer = sys.stdin.readline().strip()
-            port = choose.picked(answer, found)
+            shown = [f"{one.device}  {one.description}" for one in found]
+            port = person.pick("which port?", found, shown)
             if port is None:
                 raise NotThere("no port was chosen")
             return port.device

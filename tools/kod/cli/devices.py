@@ -98,7 +98,7 @@ def _known(name: str) -> config.Known:
 
 def _add(args: argparse.Namespace, out: Output) -> int:
     key = (args.key or "").lower()
-    if len(key) != 32 or set(key) - set("0123456789abcdef"):
+    if not config.KEY.fullmatch(key):
         raise BadInput("--key is missing or is not 32 hexadecimal digits")
     address = choose.address(args.name) or choose.address(f"{args.name}:9190")
     if address is None:

@@ -38,8 +38,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _install(args: argparse.Namespace, out: Output) -> int:
     image_for = prepared(args, out)
     settings = settings_of(args)
-    if args.args:
-        settings["args"] = args.args
     if args.no_probation or args.probation is not None:
         settings["probation_ms"] = args.probation or 0
 

@@ -29,7 +29,7 @@ def tell(error: Exception) -> dict[str, Any] | None:
     code = exit_code(error)
     if code is None:
         return None
-    detail = str(getattr(error, "detail", "") or getattr(error, "traceback", "") or "")
+    detail = detail_of(error)
     text = " ".join(str(error).split()) or type(error).__name__
     with contextlib.suppress(OSError):  # nobody may read it
         if detail:
@@ -37,6 +37,11 @@ def tell(error: Exception) -> dict[str, Any] | None:
         print(f"kod: {printable(text, sys.stderr)}", file=sys.stderr, flush=True)
     shown = {"error": text, "code": code, "type": type(error).__name__}
     return shown | ({"detail": detail} if detail else {})
+
+
+def detail_of(error: Exception) -> str:
+    """What stands above the line: a traceback, or what another program said."""
+    return str(getattr(error, "detail", "") or getattr(error, "traceback", "") or "")
 
 
 def _of_this_computer(error: OSError) -> UserError | None:

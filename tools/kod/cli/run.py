@@ -28,8 +28,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace, out: Output) -> int:
     settings = settings_of(args)
-    if args.args:
-        settings["args"] = args.args
     if on_host(args):
         from kod import host
 

@@ -55,6 +55,8 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     }
     given = {key: value for key, value in chosen.items() if value is not None}
     _check_size(given)
+    if getattr(args, "args", None):
+        given["args"] = args.args
     return given
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kod.cli.build import add_build, built
 from kod.cli.devices import on_host, one
+from kod.cli.mistakes import detail_of
 from kod.cli.output import Output, paint
 from kod.cli.parse import add_device, app_name
 from kod.cli.settings import define_option, limits, settings_of
@@ -46,8 +47,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _watch(args: argparse.Namespace, out: Output) -> int:
     settings = settings_of(args)
-    if args.args:
-        settings["args"] = args.args
     if on_host(args):
         if args.install:
             raise BadInput("--install is for devices")
@@ -134,9 +133,8 @@ def _say(
 
 
 def _complain(error: Exception, is_running: bool, out: Output) -> None:
-    detail = getattr(error, "detail", "") or getattr(error, "traceback", "")
-    if detail:
-        out.note(str(detail).rstrip())
+    if detail := detail_of(error):
+        out.note(detail.rstrip())
     out.note(f"kod: {error}" + ("; what runs goes on" if is_running else ""))
     if out.as_json:
         out.json({"event": "error", "error": str(error), "type": type(error).__name__})
@@ -271,17 +269,15 @@ class OnHost:
         path = Path(self._folder.name, f"{self._name}.kod")
         path.write_bytes(image.data)
         command = [sys.executable, "-u", "-m", "kod", "run", "-d", "host", str(path)]
-        if not self._out.as_json:
-            command += self._options
-            self._child = subprocess.Popen(command, start_new_session=True, text=True)
-            return
+        as_json = ["--json"] if self._out.as_json else []
         self._child = subprocess.Popen(
-            [*command, "--json", *self._options],
+            [*command, *as_json, *self._options],
             start_new_session=True,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.PIPE if as_json else None,
             text=True,
         )
-        threading.Thread(target=self._show, args=(self._child.stdout,), daemon=True).start()
+        if self._child.stdout:
+            threading.Thread(target=self._show, args=(self._child.stdout,), daemon=True).start()
 
     def _show(self, lines: Iterable[str]) -> None:
         with contextlib.suppress(BrokenPipeError):
